@@ -1,0 +1,1 @@
+"""Staff, roles, guards and the audit trail."""

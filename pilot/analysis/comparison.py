@@ -1,0 +1,109 @@
+"""What every analysis returns: a `Comparison`, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSummary:
+    """One arm's own numbers. `mean` and `sd` are None where they are undefined."""
+
+    arm: str
+    assigned: int | None
+    n: int
+    mean: float | None
+    sd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An assumption looked at: its number and whether it `pass`es, deserves a `warn`, or `fail`s."""
+
+    name: str
+    value: float | None
+    status: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One pilot arm against control, unrounded. Every contrast is pilot minus control.
+
+    Attributes:
+        analysis: Key of the analysis.
+        method: One line naming the method and its variant.
+        outcome: Key of the outcome.
+        measure: What `estimate` is, e.g. `difference of means`.
+        arm, control: The two arms compared.
+        arms: Their summaries, control first.
+        estimate: The effect, or None for checks without one.
+        low, high: Limits of the interval at `level`; None where one side is open.
+        level: Confidence level, two-sided.
+        standard_error: Of the estimate, if the method has one.
+        statistic, df: Of the test, if any.
+        p_value: None where nothing is tested. Never 0: where it underflows, `log_p` still holds it.
+        log_p: Natural logarithm of the p value.
+        alternative: `two-sided`, `greater` or `less`, with the definition where there are several.
+        margin: Non-inferiority margin, as a positive number on the outcome's scale.
+        passed: For a rule or check: whether it passed. None for plain estimates.
+        settings: The part's settings.
+        checks: Assumptions looked at.
+        warnings: Sentences a reader must see beside the number.
+        sentence: The result in plain English.
+    """
+
+    analysis: str
+    method: str
+    outcome: str
+    measure: str
+    arm: str
+    control: str
+    arms: tuple[ArmSummary, ...]
+    estimate: float | None
+    low: float | None
+    high: float | None
+    level: float
+    standard_error: float | None = None
+    statistic: float | None = None
+    df: float | None = None
+    p_value: float | None = None
+    log_p: float | None = None
+    alternative: str = "two-sided"
+    margin: float | None = None
+    passed: bool | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sentence: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values, marked `"kind": "comparison"`."""
+        return {"kind": "comparison", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class NotEnoughData:
+    """An outcome of an analysis in its own right: nothing can be said, and this is why."""
+
+    analysis: str
+    outcome: str
+    arm: str
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values, marked `"kind": "not_enough_data"`."""
+        return {"kind": "not_enough_data", **asdict(self)}
+
+
+def from_json(data: Mapping[str, Any]) -> Comparison | NotEnoughData:
+    """The record that `as_json` wrote."""
+    values = {name: value for name, value in data.items() if name != "kind"}
+    if data["kind"] == "not_enough_data":
+        return NotEnoughData(**values)
+    values["arms"] = tuple(ArmSummary(**arm) for arm in values["arms"])
+    values["checks"] = tuple(Check(**check) for check in values["checks"])
+    values["warnings"] = tuple(values["warnings"])
+    return Comparison(**values)

@@ -1,0 +1,206 @@
+"""Evidence: the numbers an analysis asks for, per arm and stratum, instead of rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pilot.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class Scale(StrEnum):
+    """What kind of quantity an outcome is."""
+
+    RATING = "rating"
+    """Few ordered levels at equal steps: CSAT 1-5, NPS 0-10."""
+    BINARY = "binary"
+    """Yes or no, as 1 and 0."""
+    MONEY = "money"
+    COUNT = "count"
+
+
+class Need(StrEnum):
+    """What an analysis asks for; the host fetches the union of all needs in one pass."""
+
+    COUNTS = "counts"
+    MOMENTS = "moments"
+    ASSIGNED = "assigned"
+    """How many units each arm and stratum was given, answered or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """n, mean and centred sum of squares; each array has shape (arms, strata)."""
+
+    n: IntArray
+    mean: FloatArray
+    m2: FloatArray
+
+    def pooled(self, arm: int) -> tuple[int, float, float]:
+        """(n, mean, m2) of one arm over all its strata, as if there were none."""
+        n, mean, m2 = self.n[arm], self.mean[arm], self.m2[arm]
+        total = int(n.sum())
+        if total == 0:
+            return 0, float("nan"), float("nan")
+        centre = float(n @ np.where(n > 0, mean, 0.0) / total)
+        spread = float(np.where(n > 0, m2 + n * (mean - centre) ** 2, 0.0).sum())
+        return total, centre, spread
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """One outcome of one experiment: everything an analysis may know of it. Holds no person.
+
+    Attributes:
+        outcome: Key of the outcome.
+        scale: Its scale.
+        higher_is_better: Direction of the outcome.
+        arms: Arm keys, control first.
+        strata: Stratum labels; a single "" where there are none.
+        assigned: Units per (arm, stratum), or None if unknown (a flat file).
+        population: Frame units per stratum, or None: the weights of a population-weighted estimate.
+        levels: The values `counts` counts, ascending; empty where there are none.
+        counts: Units per (arm, stratum, level), or None.
+        moments: Moments per (arm, stratum), or None.
+        excluded: Rows left out, by reason.
+    """
+
+    outcome: str
+    scale: Scale
+    higher_is_better: bool
+    arms: tuple[str, ...]
+    strata: tuple[str, ...] = ("",)
+    assigned: IntArray | None = None
+    population: IntArray | None = None
+    levels: tuple[float, ...] = ()
+    counts: IntArray | None = None
+    moments: Moments | None = None
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_counts(
+        cls,
+        outcome: str,
+        scale: Scale,
+        arms: Sequence[str],
+        levels: Sequence[float],
+        counts: npt.ArrayLike,
+        *,
+        strata: Sequence[str] = ("",),
+        higher_is_better: bool = True,
+        assigned: npt.ArrayLike | None = None,
+        population: npt.ArrayLike | None = None,
+        excluded: Mapping[str, int] | None = None,
+    ) -> Evidence:
+        """Evidence from counts of shape (arms, strata, levels); moments follow from them.
+
+        Raises:
+            InputError: The shape does not fit arms, strata and levels, or a count is negative.
+        """
+        table = np.asarray(counts, dtype=np.int64)
+        if table.shape != (len(arms), len(strata), len(levels)) or (table < 0).any():
+            raise InputError(
+                f"counts have shape {table.shape}, not (arms, strata, levels) = "
+                f"{(len(arms), len(strata), len(levels))}, or are negative",
+                place=outcome,
+            )
+        values = np.asarray(levels, dtype=np.float64)
+        n = table.sum(axis=2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (table @ values) / n
+        centred = np.where(table > 0, (values - np.where(n > 0, mean, 0.0)[..., None]) ** 2, 0.0)
+        moments = Moments(n, mean, (table * centred).sum(axis=2))
+        return cls(
+            outcome,
+            scale,
+            higher_is_better,
+            tuple(arms),
+            tuple(strata),
+            _optional(assigned),
+            _optional(population),
+            tuple(float(level) for level in levels),
+            table,
+            moments,
+            dict(excluded or {}),
+        )
+
+    def index(self, arm: str) -> int:
+        """Position of an arm.
+
+        Raises:
+            InputError: There is no such arm.
+        """
+        if arm not in self.arms:
+            raise InputError(f"unknown arm {arm!r}", place=self.outcome, remedy=f"Arms: {', '.join(self.arms)}")
+        return self.arms.index(arm)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values, from which `from_json` restores the evidence exactly."""
+        moments = None
+        if self.moments is not None:
+            moments = {
+                "n": self.moments.n.tolist(),
+                "mean": _nullable(self.moments.mean),
+                "m2": _nullable(self.moments.m2),
+            }
+        return {
+            "outcome": self.outcome,
+            "scale": self.scale.value,
+            "higher_is_better": self.higher_is_better,
+            "arms": list(self.arms),
+            "strata": list(self.strata),
+            "assigned": None if self.assigned is None else self.assigned.tolist(),
+            "population": None if self.population is None else self.population.tolist(),
+            "levels": list(self.levels),
+            "counts": None if self.counts is None else self.counts.tolist(),
+            "moments": moments,
+            "excluded": dict(self.excluded),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evidence:
+        """The evidence that `as_json` wrote."""
+        moments = None
+        if data["moments"] is not None:
+            raw = data["moments"]
+            moments = Moments(
+                np.asarray(raw["n"], dtype=np.int64),
+                np.asarray(raw["mean"], dtype=np.float64),
+                np.asarray(raw["m2"], dtype=np.float64),
+            )
+        return cls(
+            data["outcome"],
+            Scale(data["scale"]),
+            data["higher_is_better"],
+            tuple(data["arms"]),
+            tuple(data["strata"]),
+            _optional(data["assigned"]),
+            _optional(data["population"]),
+            tuple(data["levels"]),
+            _optional(data["counts"]),
+            moments,
+            dict(data["excluded"]),
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _optional(values: npt.ArrayLike | None) -> IntArray | None:
+    return None if values is None else np.asarray(values, dtype=np.int64)
+
+
+def _nullable(values: FloatArray) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else float(value) for value in row] for row in values]

@@ -1,0 +1,78 @@
+"""Every name a plugin author may import; all else is private and may change.
+
+A plugin is a module with functions marked `@hookimpl`, named in the entry point group `pilot.plugins`.
+"""
+
+from pilot.analysis import Analysis, ArmSummary, Check, Comparison, Evidence, Moments, Need, NotEnoughData, Scale
+from pilot.customers.importers import Importer, Reading, Row, RowError
+from pilot.customers.models import Customer, CustomerProfile
+from pilot.customers.rules import SegmentRule
+from pilot.errors import InputError, PilotError
+from pilot.events import (
+    AnswerReceived,
+    CustomerMoved,
+    Event,
+    ExperimentMoved,
+    ImportFinished,
+    MailSettled,
+)
+from pilot.experiments.assignment import Allocation, AssignmentDesign
+from pilot.experiments.models import Experiment, Unit
+from pilot.experiments.sampling import Frame, Sample, SamplingDesign
+from pilot.handling.channels import HandlingChannel
+from pilot.handling.models import Case
+from pilot.mail.models import OutboxMessage
+from pilot.mail.transports import Connection, MailTransport, Receipt
+from pilot.parts import Part
+from pilot.plugins.hookspecs import hookimpl
+from pilot.reports.outcomes import Outcome, Scope
+from pilot.reports.sections import ReportSection
+from pilot.surveys.questions import Form, QuestionType, Text
+
+__all__ = [
+    "Allocation",
+    "Analysis",
+    "AnswerReceived",
+    "ArmSummary",
+    "AssignmentDesign",
+    "Case",
+    "Check",
+    "Comparison",
+    "Connection",
+    "Customer",
+    "CustomerMoved",
+    "CustomerProfile",
+    "Event",
+    "Evidence",
+    "Experiment",
+    "ExperimentMoved",
+    "Form",
+    "Frame",
+    "HandlingChannel",
+    "ImportFinished",
+    "Importer",
+    "InputError",
+    "MailSettled",
+    "MailTransport",
+    "Moments",
+    "Need",
+    "NotEnoughData",
+    "OutboxMessage",
+    "Outcome",
+    "Part",
+    "PilotError",
+    "QuestionType",
+    "Reading",
+    "Receipt",
+    "ReportSection",
+    "Row",
+    "RowError",
+    "Sample",
+    "SamplingDesign",
+    "Scale",
+    "Scope",
+    "SegmentRule",
+    "Text",
+    "Unit",
+    "hookimpl",
+]

@@ -1,0 +1,62 @@
+"""`create_app()`: the one place where the parts of the product are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from pilot import db, resources
+from pilot.config import Config, load
+from pilot.plugins import manager
+
+
+def create_app(config: Config | None = None, *, plugins: Iterable[object] = ()) -> Flask:
+    """Build the application.
+
+    Args:
+        config: Its settings; read from `PILOT_*` variables and the TOML file if not given.
+        plugins: Plugin objects beside the built-in and installed ones.
+
+    Raises:
+        ConfigError: A setting is missing or unsafe.
+        PluginError: A plugin broke its contract.
+    """
+    config = config or load()
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    app = Flask("pilot", template_folder=str(resources.folder("templates")), static_folder=str(resources.static()))
+    app.config.update(SECRET_KEY=config.secret_key, SQLALCHEMY_DATABASE_URI=config.sqlalchemy_url)
+    app.extensions["pilot.config"] = config
+    db.init_app(app)
+    Migrate(app, db.db, directory=str(resources.folder("migrations")), render_as_batch=True)
+    manager.init_app(app, plugins)
+    _mail(app)
+    _web(app)
+    return app
+
+
+def _mail(app: Flask) -> None:
+    """Who writes what a message of each kind says, at the moment it is handed over."""
+    from pilot.experiments.service import compose_notice
+    from pilot.mail.service import register_composers
+    from pilot.surveys.service import compose_invitation
+
+    register_composers(
+        app, {"notice": compose_notice, "invitation": compose_invitation, "reminder": compose_invitation}
+    )
+
+
+def _web(app: Flask) -> None:
+    """Pages, in the order of the house; plugins come last and below their own prefix."""
+    from pilot import web
+    from pilot.accounts import views as accounts
+    from pilot.experiments import views as experiments
+    from pilot.reports import views as reports
+    from pilot.surveys import public as answering
+
+    web.init_app(app)
+    accounts.init_app(app)
+    for blueprint in (experiments.bp, reports.bp, answering.bp):
+        app.register_blueprint(blueprint)
+    manager.mount_blueprints(app)

@@ -1,0 +1,74 @@
+"""The `pilot` command. Each feature keeps its commands in `commands.py`; they are imported when used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+from flask.cli import ScriptInfo
+
+from pilot import __version__
+from pilot.errors import PilotError
+
+COMMANDS = {
+    "analyse": "pilot.reports.commands:analyse",
+    "compare": "pilot.commands:compare",
+    "demo": "pilot.demo.commands:demo",
+    "doctor": "pilot.commands:doctor",
+    "experiment": "pilot.experiments.commands:experiment",
+    "import": "pilot.customers.commands:import_",
+    "mail": "pilot.mail.commands:mail",
+    "plugins": "pilot.commands:plugins",
+    "profile": "pilot.customers.commands:profile",
+    "replay": "pilot.experiments.commands:replay",
+    "report": "pilot.reports.commands:report",
+    "segments": "pilot.customers.commands:segments",
+    "serve": "pilot.commands:serve",
+    "survey": "pilot.surveys.commands:survey",
+    "upgrade": "pilot.commands:upgrade",
+    "users": "pilot.accounts.commands:users",
+    "worker": "pilot.commands:worker",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when the command is asked for: `pilot --help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in alphabetical order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pilot")
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """Run randomised pilots on your own customers, from the base to the report."""
+    ctx.ensure_object(dict)
+    from pilot.app import create_app
+
+    ctx.obj = ScriptInfo(create_app=create_app)
+
+
+def main() -> None:
+    """Entry point: runs the command and turns errors meant for people into one line and an exit code."""
+    try:
+        group(standalone_mode=False)
+    except PilotError as error:
+        click.secho(str(error), fg="red", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)

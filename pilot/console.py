@@ -1,0 +1,79 @@
+"""What commands print: results on stdout, messages and progress on stderr, `--json` as one document."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+Item = TypeVar("Item")
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else."
+)
+
+
+def say(text: str) -> None:
+    """Print a message for the person at the terminal, on stderr."""
+    click.echo(text, err=True)
+
+
+def result(data: Any, as_json: bool, text: Callable[[], str]) -> None:
+    """Print a command's result on stdout: `data` as JSON, or what `text()` returns."""
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str) if as_json else text())
+
+
+def table(columns: list[str], rows: Iterable[Iterable[object]], *, title: str = "") -> str:
+    """A plain-text table, numbers to the right, as wide as the terminal allows."""
+    import io
+
+    from rich.console import Console
+    from rich.table import Table
+
+    body = [[("" if cell is None else cell) for cell in row] for row in rows]
+    drawn = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        numeric = bool(body) and all(isinstance(row[number], int | float) or row[number] == "" for row in body)
+        drawn.add_column(column, justify="right" if numeric else "left")
+    for row in body:
+        drawn.add_row(
+            *(
+                f"{cell:,.2f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else str(cell)
+                for cell in row
+            )
+        )
+    out = io.StringIO()
+    Console(file=out, width=None if sys.stdout.isatty() else 120, highlight=False).print(drawn)
+    return out.getvalue().rstrip()
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Announce a stretch of work on stderr and say when it is done."""
+    import time
+
+    started = time.monotonic()
+    click.echo(f"  {title} … ", nl=False, err=True)
+    try:
+        yield
+    except BaseException:
+        click.echo("failed", err=True)
+        raise
+    click.echo(f"done ({time.monotonic() - started:.1f} s)", err=True)
+
+
+def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
+    """Pass `items` through, drawing a bar on stderr when that is a terminal."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, description=title, total=total, console=Console(stderr=True), transient=True)

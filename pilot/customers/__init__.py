@@ -1,0 +1,1 @@
+"""The customer base: imports, order store, profile and segments."""

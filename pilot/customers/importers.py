@@ -1,0 +1,60 @@
+"""The contract of importers: files in, lazy rows or row errors out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pilot.parts import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record as text, by the product's own field names (`ref`, `ordered_on`, ...), and its line in the file."""
+
+    line: int
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """One record that cannot be taken over: where it stands and why."""
+
+    line: int
+    column: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An opened file: how it was understood, and its rows, lazily."""
+
+    how: dict[str, Any]
+    """Encoding, delimiter, decimal sign, date order, column map: stored with the import and shown to the person."""
+    rows: Iterator[Row | RowError]
+
+
+class Importer(Part):
+    """Reads one kind of file.
+
+    Attributes:
+        kinds: What it can read: of `customers`, `orders`, `touches`.
+    """
+
+    kinds: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def recognises(self, path: Path) -> bool:
+        """Whether the file looks like one this importer is for. Reads only its beginning."""
+
+    @abstractmethod
+    def read(self, path: Path, kind: str) -> Reading:
+        """Open the file.
+
+        Raises:
+            InputError: The file as a whole cannot be read: empty, wrong format, a needed column is missing.
+        """

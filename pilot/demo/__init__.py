@@ -1,0 +1,1 @@
+"""A fictitious company, and a whole pilot run on it through the public doors."""

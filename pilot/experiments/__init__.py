@@ -1,0 +1,1 @@
+"""Plan, seal, frame, sampling, assignment and the states of an experiment."""

@@ -1,0 +1,64 @@
+"""Experiments and the units assigned in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pilot.db import Model
+
+STATES = ("draft", "sealed", "drawn", "running", "closed", "decided", "rolled_out", "stopped")
+
+
+class Experiment(Model):
+    """The whole pilot project, from plan to decision."""
+
+    __tablename__ = "experiments"
+    __table_args__ = (
+        sa.CheckConstraint(f"state IN ({', '.join(repr(state) for state in STATES)})", name="state_known"),
+        sa.CheckConstraint("state = 'draft' OR state = 'stopped' OR plan_hash IS NOT NULL", name="sealed_has_hash"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(sa.String(40), unique=True)
+    name: Mapped[str] = mapped_column(sa.String(120))
+    state: Mapped[str] = mapped_column(sa.String(16), default="draft")
+    plan: Mapped[str] = mapped_column(sa.Text)
+    """The plan as canonical JSON: the very bytes (in UTF-8) that were hashed."""
+    plan_hash: Mapped[str | None] = mapped_column(sa.String(64))
+    public_value: Mapped[str | None] = mapped_column(sa.String(200))
+    """A value nobody in the company controls, entered at the draw."""
+    seed: Mapped[str | None] = mapped_column(sa.String(64))
+    """SHA-256 of plan hash, frame digest and public value."""
+    frame_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    frame_size: Mapped[int | None]
+    algorithm: Mapped[str | None] = mapped_column(sa.String(40))
+    """Name and version of the draw's algorithm, as `replay` needs it."""
+    created_at: Mapped[datetime]
+    sealed_at: Mapped[datetime | None]
+    drawn_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    decided_at: Mapped[datetime | None]
+    verdict: Mapped[str | None] = mapped_column(sa.String(16))
+    """`roll_out`, `do_not` or `inconclusive`."""
+    decision: Mapped[dict[str, Any] | None]
+    """The decision rule applied: conditions with their numbers, and the verdict."""
+
+
+class Unit(Model):
+    """A customer drawn into an experiment: stratum, arm and the probabilities of both."""
+
+    __tablename__ = "units"
+    __table_args__ = (sa.UniqueConstraint("experiment_id", "customer_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(sa.ForeignKey("experiments.id"), index=True)
+    customer_id: Mapped[int] = mapped_column(sa.ForeignKey("customers.id"), index=True)
+    stratum: Mapped[str] = mapped_column(sa.String(200))
+    arm: Mapped[str] = mapped_column(sa.String(40))
+    inclusion_probability: Mapped[float]
+    arm_probability: Mapped[float]

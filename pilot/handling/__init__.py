@@ -1,0 +1,1 @@
+"""Handling channels, cases, touches and cost to serve."""

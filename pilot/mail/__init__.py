@@ -1,0 +1,1 @@
+"""Outbox, transports and the hand-over of messages."""

@@ -1,0 +1,1 @@
+"""Hook specifications, the plugin manager and everything the product ships as plugins."""

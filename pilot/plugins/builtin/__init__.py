@@ -1,0 +1,1 @@
+"""Every part the product ships, registered through the same hooks as a stranger's."""

@@ -1,0 +1,1 @@
+"""Outcomes, analysis runs, decision, charts and the PDF."""

@@ -1,0 +1,42 @@
+"""The contract of outcomes: orders, touches or answers turned into evidence."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from datetime import date
+
+from pilot.analysis import Evidence, Need, Scale
+from pilot.experiments.models import Experiment
+from pilot.parts import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is being compared: an experiment, its arms (control first) and strata, and the window of facts."""
+
+    experiment: Experiment
+    arms: tuple[str, ...]
+    strata: tuple[str, ...]
+    start: date
+    end: date
+    """First day after the window."""
+
+
+class Outcome(Part):
+    """Something to be compared between arms. All assigned units count (intention to treat)."""
+
+    @abstractmethod
+    def scale(self, scope: Scope) -> Scale:
+        """The scale of the outcome."""
+
+    @abstractmethod
+    def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:
+        """The numbers of this outcome by arm and stratum, fetched inside the data engine.
+
+        Args:
+            scope: What is compared.
+            name: Key of the outcome in the plan.
+            higher_is_better: Its direction in the plan.
+            needs: The union of what the plan's analyses ask for.
+        """

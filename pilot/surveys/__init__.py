@@ -1,0 +1,1 @@
+"""Survey definitions, question types, waves, personal links and answers."""
