@@ -31,20 +31,21 @@ def create_app(config: Config | None = None, *, plugins: Iterable[object] = ()) 
     db.init_app(app)
     Migrate(app, db.db, directory=str(resources.folder("migrations")), render_as_batch=True)
     manager.init_app(app, plugins)
-    _mail(app)
+    _join(app)
     _web(app)
     return app
 
 
-def _mail(app: Flask) -> None:
-    """Who writes what a message of each kind says, at the moment it is handed over."""
-    from pilot.experiments.service import compose_notice
+def _join(app: Flask) -> None:
+    """What lower rooms need from higher ones: who writes a message of each kind, and how a survey is found."""
+    from pilot.experiments.service import compose_notice, register_survey_lookup
     from pilot.mail.service import register_composers
-    from pilot.surveys.service import compose_invitation
+    from pilot.surveys.service import compose_invitation, latest_version
 
     register_composers(
         app, {"notice": compose_notice, "invitation": compose_invitation, "reminder": compose_invitation}
     )
+    register_survey_lookup(app, latest_version)
 
 
 def _web(app: Flask) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
+from flask import Flask
 from flask.cli import ScriptInfo
 
 from pilot import __version__
+from pilot.console import LazyGroup
 from pilot.errors import PilotError
 
 COMMANDS = {
@@ -32,31 +33,18 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """Imports a command's module only when the command is asked for: `pilot --help` stays quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in alphabetical order."""
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, imported now."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pilot")
 @click.pass_context
 def group(ctx: click.Context) -> None:
     """Run randomised pilots on your own customers, from the base to the report."""
-    ctx.ensure_object(dict)
-    from pilot.app import create_app
 
-    ctx.obj = ScriptInfo(create_app=create_app)
+    def create() -> Flask:
+        from pilot.app import create_app
+
+        return create_app()
+
+    ctx.obj = ScriptInfo(create_app=create)
 
 
 def main() -> None:

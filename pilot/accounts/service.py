@@ -11,6 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from pilot import clock
 from pilot.accounts.models import ROLES, AuditEntry, Role, User
+from pilot.config import LANGUAGES
 from pilot.db import db, transaction
 from pilot.errors import Forbidden, InputError
 
@@ -92,3 +93,26 @@ def add_user(actor: Actor, email: str, role: str, password: str | None = None) -
         work.session.add(user)
         record(actor, "user added", f"user:{address}", role=role)
     return user, clear
+
+
+def all_users() -> list[User]:
+    """Everybody who has an account, by address."""
+    return list(db.session.scalars(sa.select(User).order_by(User.email)))
+
+
+def note_log_in(actor: Actor) -> None:
+    """Write into the trail that somebody logged in."""
+    with transaction():
+        record(actor, "logged in", f"user:{actor.name}")
+
+
+def choose_language(actor: Actor, language: str) -> None:
+    """Keep the language somebody chose for their pages, in their own account.
+
+    Raises:
+        InputError: There are no pages in that language.
+    """
+    if language not in LANGUAGES:
+        raise InputError(f"there are no pages in {language!r}", remedy=f"Choose one of {', '.join(LANGUAGES)}")
+    with transaction() as work:
+        work.session.execute(sa.update(User).where(User.email == actor.name).values(language=language))

@@ -14,7 +14,7 @@ class Analysis(Part):
     """Compares one pilot arm with control from the evidence it declared.
 
     Attributes:
-        needs: What it must find in the evidence.
+        needs: What it asks the host for. Counts and moments must be in the evidence; `ASSIGNED` is used where known.
         scales: The scales it is right for.
         reference: Where the method is described.
     """
@@ -28,5 +28,5 @@ class Analysis(Part):
         """Compare `arm` with the first arm of the evidence. Never changes the evidence.
 
         Raises:
-            InputError: The evidence lacks what `needs` names, its scale does not fit, or there is no such arm.
+            InputError: The evidence lacks counts or moments that `needs` names, its scale does not fit, or there is no such arm.
         """

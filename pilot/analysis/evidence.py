@@ -47,14 +47,22 @@ class Moments:
     m2: FloatArray
 
     def pooled(self, arm: int) -> tuple[int, float, float]:
-        """(n, mean, m2) of one arm over all its strata, as if there were none."""
-        n, mean, m2 = self.n[arm], self.mean[arm], self.m2[arm]
-        total = int(n.sum())
-        if total == 0:
-            return 0, float("nan"), float("nan")
-        centre = float(n @ np.where(n > 0, mean, 0.0) / total)
-        spread = float(np.where(n > 0, m2 + n * (mean - centre) ** 2, 0.0).sum())
-        return total, centre, spread
+        """(n, mean, m2) of one arm over all its strata, as if there were none; not numbers where n is 0."""
+        n, mean, m2 = pooled(self.n[arm], self.mean[arm], self.m2[arm])
+        return (n, mean, m2) if n else (0, float("nan"), float("nan"))
+
+
+def pooled(n: IntArray, mean: FloatArray, m2: FloatArray) -> tuple[int, float, float]:
+    """(n, mean, m2) of several groups taken as one; zeros where all are empty.
+
+    Reference: Chan, Golub and LeVeque 1983, The American Statistician 37:242.
+    """
+    total = int(n.sum())
+    if total == 0:
+        return 0, 0.0, 0.0
+    filled = n > 0
+    centre = float(n[filled] @ mean[filled]) / total
+    return total, centre, float((m2[filled] + n[filled] * (mean[filled] - centre) ** 2).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +95,24 @@ class Evidence:
     moments: Moments | None = None
     excluded: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse evidence that no analysis could rely on.
+
+        Raises:
+            InputError: An array does not fit arms, strata and levels, or a moment is not finite where there are units.
+        """
+        cells = (len(self.arms), len(self.strata))
+        self._fits("assigned", self.assigned, cells)
+        self._fits("population", self.population, cells[1:])
+        self._fits("counts", self.counts, (*cells, len(self.levels)))
+        if self.moments is None:
+            return
+        for name in ("n", "mean", "m2"):
+            self._fits(f"moments.{name}", getattr(self.moments, name), cells)
+        filled = self.moments.n > 0
+        if not (np.isfinite(self.moments.mean[filled]).all() and np.isfinite(self.moments.m2[filled]).all()):
+            raise InputError("a mean or a sum of squares is not a finite number", place=self.outcome)
+
     @classmethod
     def from_counts(
         cls,
@@ -108,10 +134,10 @@ class Evidence:
             InputError: The shape does not fit arms, strata and levels, or a count is negative.
         """
         table = np.asarray(counts, dtype=np.int64)
-        if table.shape != (len(arms), len(strata), len(levels)) or (table < 0).any():
+        if table.shape != (len(arms), len(strata), len(levels)):
             raise InputError(
                 f"counts have shape {table.shape}, not (arms, strata, levels) = "
-                f"{(len(arms), len(strata), len(levels))}, or are negative",
+                f"{(len(arms), len(strata), len(levels))}",
                 place=outcome,
             )
         values = np.asarray(levels, dtype=np.float64)
@@ -133,6 +159,14 @@ class Evidence:
             moments,
             dict(excluded or {}),
         )
+
+    def _fits(self, name: str, values: IntArray | FloatArray | None, shape: tuple[int, ...]) -> None:
+        if values is None:
+            return
+        if values.shape != shape:
+            raise InputError(f"{name} has shape {values.shape}, not {shape}", place=self.outcome)
+        if values.dtype.kind == "i" and (values < 0).any():
+            raise InputError(f"{name} holds a negative number", place=self.outcome)
 
     def index(self, arm: str) -> int:
         """Position of an arm.

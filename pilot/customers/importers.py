@@ -13,7 +13,11 @@ from pilot.parts import Part
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as text, by the product's own field names (`ref`, `ordered_on`, ...), and its line in the file."""
+    """One record as text, by the product's own field names (`ref`, `ordered_on`, ...), and its line in the file.
+
+    However the file writes them, here numbers are plain (`-1234.50`), days are `yyyy-mm-dd`, and `cancelled` is
+    `true` or empty. Whether the values make sense is not the importer's business.
+    """
 
     line: int
     values: Mapping[str, str]
@@ -34,7 +38,10 @@ class Reading:
     """An opened file: how it was understood, and its rows, lazily."""
 
     how: dict[str, Any]
-    """Encoding, delimiter, decimal sign, date order, column map: stored with the import and shown to the person."""
+    """Encoding, delimiter, decimal sign, date order: stored with the import and shown to the person.
+
+    `columns` says which column of theirs each field came from; errors of rows name that column.
+    """
     rows: Iterator[Row | RowError]
 
 

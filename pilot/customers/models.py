@@ -13,6 +13,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from pilot.db import Model
 
+_BYTEWISE = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
+"""Text compared and sorted by its bytes on every database, as Python and DuckDB sort it."""
+
 
 class Customer(Model):
     """Who is sold to. `ref` is the company's own customer number and joins to the order store."""
@@ -20,7 +23,7 @@ class Customer(Model):
     __tablename__ = "customers"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    ref: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    ref: Mapped[str] = mapped_column(_BYTEWISE, unique=True)
     name: Mapped[str] = mapped_column(sa.String(200))
     email: Mapped[str | None] = mapped_column(sa.String(254))
     phone: Mapped[str | None] = mapped_column(sa.String(40))
@@ -58,7 +61,7 @@ class CustomerProfile(Model):
     interval_days: Mapped[float | None]
     """Mean days between order days; None below two of them."""
     activity: Mapped[str] = mapped_column(sa.String(16))
-    """`new`, `active`, `slowing`, `lapsed`, `lost` or `never`, by the customer's own rhythm."""
+    """`new`, `active`, `slowing`, `lapsed`, `lost` or `never`: see `pilot.customers.profile.activity`."""
     missing: Mapped[list[Any]]
     """Names of the customer's fields that are empty."""
     segment: Mapped[str | None] = mapped_column(sa.String(40), index=True)
@@ -99,6 +102,17 @@ class Import(Model):
     """One file taken in: what it was, how it was read, and what became of its rows."""
 
     __tablename__ = "imports"
+    __table_args__ = (
+        # The same file of facts is taken in once, however many people import it at the same moment.
+        sa.Index(
+            "uq_imports_facts",
+            "kind",
+            "sha256",
+            unique=True,
+            sqlite_where=sa.text("fact_file IS NOT NULL"),
+            postgresql_where=sa.text("fact_file IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(sa.String(16))

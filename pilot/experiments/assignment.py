@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from pilot.parts import Part
 
+SPARE_KEYS = 16
+"""Random keys an assignment design gets beside those of units and strata."""
+
 
 @dataclass(frozen=True, eq=False)
 class Allocation:
@@ -30,7 +33,8 @@ class AssignmentDesign(Part):
         """Allocate every unit to an arm.
 
         Args:
-            strata: Stratum index of each unit, in the order of refs.
+            strata: Stratum of each unit, in the order of refs: 0, 1, ... with none left out.
             shares: Share of each arm, control first; they sum to one.
-            keys: Random keys: one per unit, then 64 more for whatever else the design decides by chance.
+            keys: Random keys: one per unit, then one per stratum, then `SPARE_KEYS` for whatever else is decided
+                by chance. Nothing else may be random.
         """

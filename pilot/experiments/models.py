@@ -34,6 +34,7 @@ class Experiment(Model):
     seed: Mapped[str | None] = mapped_column(sa.String(64))
     """SHA-256 of plan hash, frame digest and public value."""
     frame_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    """SHA-256 of the frame's file, taken when the plan was sealed."""
     frame_size: Mapped[int | None]
     algorithm: Mapped[str | None] = mapped_column(sa.String(40))
     """Name and version of the draw's algorithm, as `replay` needs it."""
@@ -43,6 +44,9 @@ class Experiment(Model):
     started_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     decided_at: Mapped[datetime | None]
+    rolled_out_at: Mapped[datetime | None]
+    stopped_at: Mapped[datetime | None]
+    stop_reason: Mapped[str | None] = mapped_column(sa.String(500))
     verdict: Mapped[str | None] = mapped_column(sa.String(16))
     """`roll_out`, `do_not` or `inconclusive`."""
     decision: Mapped[dict[str, Any] | None]

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-_KEY = r"^[a-z][a-z0-9-]*$"
+from pilot.config import Language
+from pilot.errors import CheckFailed, InputError, PlanError
+from pilot.experiments.faults import first_fault, syntax_fault
+from pilot.experiments.rules import check_rules
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
+Label = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=r"^[^\x00-\x1f]*$")
+]
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    if not _finite(settings):
+        raise ValueError("a setting is not a finite number")
+    return settings
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_finite(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_finite(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 class Section(BaseModel):
     """Base of the plan's sections: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PartChoice(Section):
     """A part by its key, with its settings."""
 
     part: str
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(default_factory=dict)
 
 
 class Population(Section):
@@ -36,13 +65,15 @@ class Sampling(Section):
     size: int = Field(gt=1)
     strata: tuple[str, ...] = ()
     design: PartChoice = PartChoice(part="stratified")
+    public_source: str = ""
+    """Where the public value of the draw will come from, named before anybody can know it."""
 
 
 class Arm(Section):
     """One group: the first arm of a plan is control."""
 
-    key: str = Field(pattern=_KEY)
-    label: str
+    key: Key
+    label: Label
     channel: str
     share: float = Field(gt=0, lt=1)
 
@@ -55,11 +86,18 @@ class Calendar(Section):
     survey_until: date
 
 
+class NoticeText(Section):
+    """The notice in one language. Both texts may hold {customer}, {company} and {until}; a blank line parts paragraphs."""
+
+    subject: Label
+    body: str = Field(min_length=1)
+
+
 class PlannedOutcome(Section):
     """What is compared, and how much worse (`margin`, on the outcome's scale) would still be accepted."""
 
-    key: str = Field(pattern=_KEY)
-    label: str
+    key: Key
+    label: Label
     source: PartChoice
     role: Literal["primary", "secondary", "guardrail"] = "secondary"
     higher_is_better: bool = True
@@ -83,21 +121,99 @@ class DecisionRule(Section):
 
 
 class Plan(Section):
-    """The whole plan."""
+    """The whole plan. None exists that contradicts itself: making one raises PlanError with the key's place."""
 
-    key: str = Field(pattern=_KEY, max_length=40)
-    name: str = Field(min_length=1, max_length=120)
+    key: Key
+    name: Label
     question: str = ""
     population: Population
     sampling: Sampling
     assignment: PartChoice = PartChoice(part="stratified-blocks")
     arms: tuple[Arm, ...] = Field(min_length=2)
     calendar: Calendar
-    notice: dict[str, Any] = Field(default_factory=dict)
-    """Texts of the notice by language: `{"en": {"subject": ..., "body": ...}}`; empty: the built-in text."""
+    notice: dict[Language, NoticeText] = Field(default_factory=dict)
+    """Texts of the notice by language; a language without one gets the built-in text."""
     survey: str
     """Key of the survey; its newest version at the seal is the one that is frozen."""
     survey_version: int | None = None
+    survey_digest: str | None = None
+    """SHA-256 of the survey's definition; written by the seal."""
     outcomes: tuple[PlannedOutcome, ...] = Field(min_length=1)
     analyses: tuple[PlannedAnalysis, ...] = Field(min_length=1)
     decision: DecisionRule
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_rules(self)
+        return self
+
+    def outcome(self, key: str) -> PlannedOutcome:
+        """The outcome of this key; a checked plan has every outcome it speaks of."""
+        return next(outcome for outcome in self.outcomes if outcome.key == key)
+
+
+def load_toml(source: Path | str, *, place: str = "") -> Plan:
+    """Read a plan.
+
+    Args:
+        source: A TOML file, or TOML text.
+        place: What errors call it; the file's name by default.
+
+    Raises:
+        PlanError: It cannot be read, a key is missing, unknown or of the wrong kind, or two keys contradict
+            each other. The error names the key in the file, e.g. `plan.toml: arms[1].share`.
+    """
+    text = source if isinstance(source, str) else _read(source)
+    place = place or ("plan" if isinstance(source, str) else source.name)
+    try:
+        return Plan.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise syntax_fault(error, text, place) from error
+    except ValidationError as error:
+        raise first_fault(error, Plan, place) from error
+    except PlanError as error:
+        raise PlanError(error.reason, place=f"{place}: {error.place}", remedy=error.remedy) from error
+
+
+def canonical(plan: Plan) -> str:
+    """The plan as compact JSON with sorted keys: one text for one plan, however its file was laid out."""
+    document = plan.model_dump(mode="json")
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def plan_hash(plan: Plan) -> str:
+    """SHA-256, in hexadecimal, of the canonical text in UTF-8."""
+    return text_hash(canonical(plan))
+
+
+def text_hash(text: str) -> str:
+    """SHA-256, in hexadecimal, of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=16)
+def from_canonical(text: str, place: str) -> Plan:
+    """The plan that `canonical` wrote. Kept, for the sake of those who ask for every mail.
+
+    Raises:
+        CheckFailed: The text is no plan: it was edited where it was stored.
+    """
+    try:
+        return Plan.model_validate_json(text)
+    except (ValidationError, PlanError) as error:
+        raise CheckFailed(
+            "the stored plan can no longer be read", place=place, remedy="Restore the database from a backup"
+        ) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PlanError(
+            "the file is not text in UTF-8", place=str(path), remedy="Save the plan as a TOML file in UTF-8"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be read: {error.strerror}", place=str(path), remedy="Correct the path"
+        ) from error

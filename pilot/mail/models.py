@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -40,10 +39,13 @@ class OutboxMessage(Model):
     queued_at: Mapped[datetime]
     due_at: Mapped[datetime]
     owner: Mapped[str | None] = mapped_column(sa.String(64))
+    """The run of `send_due()` that claimed it."""
     lease_until: Mapped[datetime | None]
+    """Until then the row is its owner's; afterwards `sweep()` may take it back."""
     attempts: Mapped[int] = mapped_column(default=0)
-    message_id: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    """How often a worker set out to deliver it."""
+    message_id: Mapped[str] = mapped_column(sa.String(300), unique=True)
+    """The header of this name, the same at every attempt: a mailbox that gets it twice can tell."""
     settled_at: Mapped[datetime | None]
     reply: Mapped[str | None] = mapped_column(sa.String(500))
     """What the server said last, or why the message was withdrawn."""
-    details: Mapped[dict[str, Any]]

@@ -19,7 +19,7 @@ class AnalysisRun(Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     experiment_id: Mapped[int] = mapped_column(sa.ForeignKey("experiments.id"), index=True)
     outcome: Mapped[str] = mapped_column(sa.String(40))
-    """Key of the outcome in the plan; `sample-ratio` checks name the step of the flow."""
+    """Key of the outcome in the plan; for checks of the flow `flow:` and the step."""
     arm: Mapped[str] = mapped_column(sa.String(40))
     analysis: Mapped[str] = mapped_column(sa.String(64))
     settings: Mapped[dict[str, Any]]
@@ -32,3 +32,5 @@ class AnalysisRun(Model):
     """A `Comparison` or a `NotEnoughData` as JSON."""
     versions: Mapped[dict[str, Any]]
     at: Mapped[datetime]
+    fingerprint: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    """SHA-256 of everything above but `comparison`, `versions` and `at`: the same analysis is kept once."""

@@ -16,33 +16,40 @@ Text = dict[str, str]
 class Form(Protocol):
     """What a posted form offers; Werkzeug's `MultiDict` does."""
 
-    def get(self, key: str) -> str | None:
+    def get(self, key: str, /) -> str | None:
         """The first value of a field."""
 
-    def getlist(self, key: str) -> list[str]:
+    def getlist(self, key: str, /) -> list[str]:
         """All values of a field."""
 
 
 class QuestionType(Part):
-    """One kind of question: rendered by a template, read from a form, scored and summarised.
+    """One kind of question: drawn by a template, read from a form, scored.
 
     Its fields are what differs between two questions of the kind: options, statements, labels of the ends.
 
     Attributes:
-        template: Name of the template that draws the field; it gets `question`, `part`, `name`, `value`,
-            `error` and `text`, a function that picks the language.
-        answered_by: `single`, `multiple`, `grid` or `text`: the shape of its value.
+        template: Name of the template that draws the question, legend included. It gets `question` (key, label,
+            help, required), `part` (this object), `typed(field)`: what the customer has entered into a field of
+            the form so far, `errors`: sentences by field, and `text(...)`, which picks the language of a `Text`.
+            Fields are named by the question's key, or `<key>.<something>` where it takes more than one.
+        wording: Standard wording, used as the label where a definition gives none.
     """
 
     template: ClassVar[str]
+    wording: ClassVar[Text | None] = None
 
     @abstractmethod
     def read(self, form: Form, name: str) -> Any:
         """The value posted under `name` as JSON, or None if the question was left empty. Zero is an answer.
 
         Raises:
-            InputError: What was posted is none of the possible answers.
+            InputError: What was posted is none of the possible answers; the reason is in the customer's language.
         """
+
+    def unanswered(self, value: Any, name: str) -> list[str]:
+        """The fields of the form that still lack an answer, for a question that requires one."""
+        return [name] if value is None else []
 
     @abstractmethod
     def outcomes(self) -> Mapping[str, tuple[Scale, Sequence[float]]]:
@@ -53,5 +60,5 @@ class QuestionType(Part):
         """The value as a number for one of `outcomes`, or None if this answer has none."""
 
     @abstractmethod
-    def texts(self) -> list[Text]:
-        """All texts of the settings, for the check that no language lacks one."""
+    def texts(self) -> Mapping[str, Text]:
+        """All texts of the settings by their place in them, so that a missing language can be named."""

@@ -1,0 +1,117 @@
+"""What the analyses of means share: the difference a pair of arms supports, and the record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from pilot.analysis import review
+from pilot.analysis.comparison import ArmSummary, Check, Comparison
+from pilot.analysis.contract import Analysis
+from pilot.analysis.evidence import FloatArray
+from pilot.analysis.means import MeanDifference, layers, mean_difference
+from pilot.analysis.pairs import Pair
+
+Level = Annotated[float, Field(gt=0.5, lt=1)]
+"""A two-sided confidence level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A difference of means, how it was made, and what was looked at beside it."""
+
+    difference: MeanDifference
+    method: str
+    arms: tuple[ArmSummary, ArmSummary]
+    checks: tuple[Check, ...]
+
+
+def effect(pair: Pair, *, by_strata: bool) -> Effect | str:
+    """The difference of means of two arms, or the reason why there is none.
+
+    Args:
+        pair: The arms.
+        by_strata: Whether to compare inside strata and weight them to the population.
+    """
+    lack = lacking(pair)
+    if lack:
+        return lack
+    return _stratified(pair) if by_strata and pair.stratified else _plain(pair)
+
+
+def lacking(pair: Pair) -> str:
+    """Why two arms cannot be compared by their means; empty if they can."""
+    for summary in pair.summaries():
+        if summary.n == 0:
+            return f"{summary.arm} has no {pair.units}"
+        if summary.n == 1:
+            return f"{summary.arm} has only one of the {pair.units}; a spread needs at least two"
+    if not pair.m2.any() and all(summary.sd == 0 for summary in pair.summaries()):
+        return f"all {pair.units} of each arm are equal, so there is no spread to measure uncertainty by"
+    return ""
+
+
+def record(
+    analysis: Analysis, pair: Pair, *, arms: tuple[ArmSummary, ...], checks: Sequence[Check], **numbers: Any
+) -> Comparison:
+    """A comparison of this pair by this analysis; every check that did not pass becomes a warning."""
+    every = (*checks, *review.excluded(pair))
+    return Comparison(
+        analysis=analysis.key,
+        outcome=pair.evidence.outcome,
+        arm=pair.arm,
+        control=pair.control,
+        arms=arms,
+        settings=analysis.settings(),
+        checks=every,
+        warnings=review.warnings(every),
+        **numbers,
+    )
+
+
+def _plain(pair: Pair) -> Effect | str:
+    groups = [(summary.n, summary.mean, (summary.sd or 0.0) ** 2 * (summary.n - 1)) for summary in pair.summaries()]
+    n, mean, m2 = zip(*groups, strict=True)
+    difference = mean_difference(n, mean, m2)
+    if difference is None:
+        return f"the {pair.units} show no spread to measure uncertainty by"
+    checks = (*_common(pair), *review.balance(pair))
+    return Effect(difference, "Welch's t, unequal variances", pair.summaries(), checks)
+
+
+def _stratified(pair: Pair) -> Effect | str:
+    weights, source = _weights(pair)
+    found = layers(pair.n, pair.mean, pair.m2, weights, pair.evidence.strata)
+    difference = mean_difference(found.n, found.mean, found.m2, found.weights)
+    if difference is None:
+        return (
+            f"inside the strata all {pair.units} of each arm are equal, so there is no spread to measure uncertainty by"
+        )
+    checks = (*_common(pair), *review.cells(pair, found))
+    method = f"Stratified difference, {found.n.shape[1]} strata weighted by {source}, Satterthwaite's t"
+    return Effect(difference, method, pair.summaries(np.asarray(difference.means)), checks)
+
+
+def _common(pair: Pair) -> tuple[Check, ...]:
+    return (
+        review.sizes(pair),
+        *review.spread(pair),
+        *review.ceiling(pair),
+        *review.rare(pair),
+        *review.response(pair),
+    )
+
+
+def _weights(pair: Pair) -> tuple[FloatArray, str]:
+    """The strata's weights, the best that is known, and what they are."""
+    evidence = pair.evidence
+    if evidence.population is not None and evidence.population.any():
+        return evidence.population.astype(np.float64), "population"
+    if evidence.assigned is not None and evidence.assigned.any():
+        return evidence.assigned.sum(axis=0).astype(np.float64), "assigned customers"
+    assert evidence.moments is not None  # noqa: S101 - the pair has them
+    return evidence.moments.n.sum(axis=0).astype(np.float64), f"{pair.units} of all arms"

@@ -1,0 +1,106 @@
+"""Two arms of the evidence, checked and laid side by side: what every built-in analysis works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilot.analysis.comparison import ArmSummary
+from pilot.analysis.contract import Analysis
+from pilot.analysis.evidence import Evidence, FloatArray, IntArray, Need, Scale, pooled
+from pilot.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Control and one pilot arm. Every array has control in row 0 and the pilot arm in row 1.
+
+    Attributes:
+        evidence: Where the numbers come from.
+        arm, control: Keys of the two arms.
+        n, mean, m2: Moments by (arm, stratum).
+        counts: By (arm, stratum, level), or None.
+        assigned: Units by (arm, stratum), or None if unknown.
+    """
+
+    evidence: Evidence
+    arm: str
+    control: str
+    n: IntArray
+    mean: FloatArray
+    m2: FloatArray
+    counts: IntArray | None
+    assigned: IntArray | None
+
+    @classmethod
+    def of(cls, analysis: Analysis, evidence: Evidence, arm: str) -> Pair:
+        """The pair an analysis is asked to compare.
+
+        Raises:
+            InputError: The evidence lacks what the analysis needs, its scale does not fit, or `arm` is control or unknown.
+        """
+        _check(analysis, evidence)
+        rows = [0, evidence.index(arm)]
+        if rows[1] == 0:
+            others = ", ".join(evidence.arms[1:])
+            raise InputError(f"{arm!r} is control", place=evidence.outcome, remedy=f"Compare one of: {others}")
+        assert evidence.moments is not None  # noqa: S101 - checked above
+        return cls(
+            evidence,
+            arm,
+            evidence.arms[0],
+            evidence.moments.n[rows],
+            np.where(evidence.moments.n[rows] > 0, evidence.moments.mean[rows], 0.0),
+            np.where(evidence.moments.n[rows] > 0, evidence.moments.m2[rows], 0.0),
+            None if evidence.counts is None else evidence.counts[rows],
+            None if evidence.assigned is None else evidence.assigned[rows],
+        )
+
+    @property
+    def stratified(self) -> bool:
+        """Whether there is more than one stratum."""
+        return len(self.evidence.strata) > 1
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Values in control and in the pilot arm."""
+        control, pilot = self.n.sum(axis=1)
+        return int(control), int(pilot)
+
+    @property
+    def units(self) -> str:
+        """What is counted: answers of a survey, or customers."""
+        return "answers" if self.evidence.scale is Scale.RATING else "customers"
+
+    def summaries(self, means: FloatArray | None = None) -> tuple[ArmSummary, ArmSummary]:
+        """The two arms' own numbers, control first.
+
+        Args:
+            means: The arms' means, where they are not the plain ones.
+        """
+        control, pilot = (self._summary(row, None if means is None else float(means[row])) for row in (0, 1))
+        return control, pilot
+
+    def _summary(self, row: int, mean: float | None) -> ArmSummary:
+        n, plain, m2 = pooled(self.n[row], self.mean[row], self.m2[row])
+        return ArmSummary(
+            arm=(self.control, self.arm)[row],
+            assigned=None if self.assigned is None else int(self.assigned[row].sum()),
+            n=n,
+            mean=(plain if mean is None else mean) if n else None,
+            sd=float(np.sqrt(m2 / (n - 1))) if n > 1 else None,
+        )
+
+
+def _check(analysis: Analysis, evidence: Evidence) -> None:
+    if evidence.scale not in analysis.scales:
+        fitting = ", ".join(sorted(scale.value for scale in analysis.scales))
+        raise InputError(
+            f"{analysis.key} does not fit an outcome on the scale {evidence.scale.value!r}",
+            place=evidence.outcome,
+            remedy=f"It is for: {fitting}",
+        )
+    for need, found in ((Need.COUNTS, evidence.counts), (Need.MOMENTS, evidence.moments)):
+        if need in analysis.needs and found is None:
+            raise InputError(f"{analysis.key} needs {need.value}, which this evidence lacks", place=evidence.outcome)

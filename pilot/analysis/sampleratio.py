@@ -1,0 +1,182 @@
+"""Whether the arms have the sizes they should have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from pilot.analysis.comparison import Check, Comparison, NotEnoughData
+from pilot.analysis.contract import Analysis
+from pilot.analysis.effects import record
+from pilot.analysis.evidence import Evidence, IntArray, Need, Scale
+from pilot.analysis.pairs import Pair
+from pilot.analysis.permutation import exact_permutation
+from pilot.analysis.sentences import p_text, percent, sentence
+from pilot.analysis.tails import log_binomial_tails, p_value, two_sided
+from pilot.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Two arm sizes held against what they should be.
+
+    Attributes:
+        chi_square: With one degree of freedom.
+        log_p: Logarithm of the exact two-sided p value, twice the smaller tail.
+    """
+
+    chi_square: float
+    log_p: float
+
+
+def against_share(pilot: int, control: int, share: float) -> Ratio:
+    """Arm sizes against the planned share of the pilot arm: Pearson's chi-square and the exact binomial p.
+
+    Reference: Fabijan et al. 2019, KDD, "Diagnosing sample ratio mismatch".
+    """
+    total = pilot + control
+    deviation = pilot - total * share
+    chi_square = deviation**2 / (total * share * (1 - share)) if total else 0.0
+    return Ratio(chi_square, two_sided(min(log_binomial_tails(pilot, total, share))) if total else 0.0)
+
+
+def against_assigned(reached: IntArray, assigned: IntArray) -> Ratio:
+    """Units reached against those assigned, by (arm, stratum), control first: did the arms lose units alike?
+
+    Given how many were lost in each stratum, the exact p counts the ways in which they could be spread over the
+    arms (hypergeometric); chi-square is the Mantel-Haenszel one without continuity correction. A binomial test
+    would be far too lenient here: where 40 of 800 units of one arm and none of the other are lost, it sees nothing.
+
+    Raises:
+        InputError: More were reached than assigned.
+    """
+    if (reached > assigned).any():
+        raise InputError("more units were reached than assigned", remedy="Count each assigned unit once")
+    law = exact_permutation(np.stack([assigned - reached, reached], axis=2), (0, 1))
+    return Ratio(law.z**2, law.log_p)
+
+
+@dataclass(frozen=True)
+class SampleRatio(Analysis):
+    """Whether the arms have the sizes they should have, overall and in each stratum.
+
+    Where the assigned numbers are known, those with a value are held against them. A yes or no outcome known of every
+    assigned unit is a step they pass: there, those with a yes are. Where assigned numbers are unknown, or `share` is
+    given, the sizes are held against the planned share.
+
+    Args:
+        alarm: Alarm level of the exact p; strata share it (Bonferroni).
+        share: Planned share of the pilot arm among the two arms; equal arms if nothing else is known.
+    """
+
+    key = "sample-ratio"
+    label = "Sizes of the arms (sample ratio)"
+    needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
+    scales = frozenset(Scale)
+    reference = "Fabijan et al. 2019, KDD; Kohavi, Tang and Xu 2020, ch. 21"
+
+    alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
+        """See `Analysis.compare`. It has no estimate; `passed` says whether all is well."""
+        pair = Pair.of(self, evidence, arm)
+        reached = _reached(pair)
+        lack = self._lack(pair, reached)
+        if lack:
+            return NotEnoughData(self.key, evidence.outcome, arm, lack)
+        whole = self._ratio(pair, reached, slice(None))
+        checks = (self._check("sample ratio", whole, self.alarm), *self._strata(pair, reached))
+        passed = all(check.status == "pass" for check in checks)
+        return record(
+            self,
+            pair,
+            arms=pair.summaries(),
+            checks=checks,
+            method=self._method(pair),
+            measure="arm sizes",
+            estimate=None,
+            low=None,
+            high=None,
+            level=1 - self.alarm,
+            statistic=whole.chi_square,
+            df=1.0,
+            p_value=p_value(whole.log_p),
+            log_p=whole.log_p,
+            alternative="two-sided (twice the smaller tail)",
+            passed=passed,
+            sentence=sentence(self._sizes(pair, reached), self._reading(whole, passed)),
+        )
+
+    def _planned(self, pair: Pair) -> float | None:
+        """The planned share, or None where the assigned numbers are the measure."""
+        return self.share if self.share is not None or pair.assigned is not None else 0.5
+
+    def _lack(self, pair: Pair, reached: IntArray) -> str:
+        if self._planned(pair) is not None:
+            return "" if reached.any() else f"neither arm has any {pair.units}"
+        assert pair.assigned is not None  # noqa: S101 - or a share would be planned
+        empty = [name for name, n in zip((pair.control, pair.arm), pair.assigned.sum(axis=1), strict=True) if n == 0]
+        return f"nobody was assigned to {empty[0]}" if empty else ""
+
+    def _ratio(self, pair: Pair, reached: IntArray, strata: slice) -> Ratio:
+        share = self._planned(pair)
+        if share is None:
+            assert pair.assigned is not None  # noqa: S101 - or a share would be planned
+            return against_assigned(reached[:, strata], pair.assigned[:, strata])
+        control, pilot = reached[:, strata].sum(axis=1).tolist()
+        return against_share(pilot, control, share)
+
+    def _strata(self, pair: Pair, reached: IntArray) -> list[Check]:
+        if not pair.stratified:
+            return []
+        labels = pair.evidence.strata
+        return [
+            self._check(
+                label or "(none)", self._ratio(pair, reached, slice(place, place + 1)), self.alarm / len(labels)
+            )
+            for place, label in enumerate(labels)
+        ]
+
+    def _check(self, name: str, ratio: Ratio, alarm: float) -> Check:
+        p = p_value(ratio.log_p)
+        status = "pass" if p >= alarm else "fail"
+        bound = "at least" if status == "pass" else "below"
+        return Check(name, p, status, f"{name}: exact p {p_text(ratio.log_p)}, {bound} the alarm level {alarm:.2g}.")
+
+    def _method(self, pair: Pair) -> str:
+        if self._planned(pair) is None:
+            return "Reached against assigned: exact hypergeometric p by strata, Mantel-Haenszel chi-square"
+        return "Arm sizes against the planned share: exact binomial p, chi-square"
+
+    def _sizes(self, pair: Pair, reached: IntArray) -> str:
+        control, pilot = reached.sum(axis=1).tolist()
+        share = self._planned(pair)
+        if share is not None:
+            return (
+                f"{pair.arm} has {pilot:,} and {pair.control} {control:,} {pair.units}, {percent(round(pilot / (pilot + control), 4))} "
+                f"in {pair.arm} where {percent(share)} were planned"
+            )
+        assert pair.assigned is not None  # noqa: S101 - or a share would be planned
+        given = pair.assigned.sum(axis=1).tolist()
+        return (
+            f"{pair.evidence.outcome}: {pilot:,} of {given[1]:,} assigned customers of {pair.arm} and {control:,} of "
+            f"{given[0]:,} of {pair.control}"
+        )
+
+    def _reading(self, whole: Ratio, passed: bool) -> str:
+        p = f"exact p {p_text(whole.log_p)}"
+        if passed:
+            return f"chance alone explains such sizes ({p})"
+        return f"chance alone hardly explains such sizes ({p}): find the cause before believing any comparison"
+
+
+def _reached(pair: Pair) -> IntArray:
+    """Units that came as far as this outcome, by (arm, stratum)."""
+    step = pair.evidence.scale is Scale.BINARY and pair.counts is not None and set(pair.evidence.levels) <= {0.0, 1.0}
+    if step and pair.assigned is not None and np.array_equal(pair.n, pair.assigned):
+        return np.rint(pair.n * pair.mean).astype(np.int64)
+    return pair.n

@@ -1,0 +1,85 @@
+"""Results as plain English sentences: direction, size, uncertainty and number, never a verdict in one word."""
+
+from __future__ import annotations
+
+import math
+
+from pilot.analysis.evidence import Scale
+from pilot.analysis.pairs import Pair
+
+_PERCENT = 100.0
+
+
+def effect(pair: Pair, estimate: float, low: float, high: float, level: float) -> str:
+    """What was found, without full stop: `csat is 0.22 higher in pilot than in control (95 % interval ...)`."""
+    digits = _digits(pair, high - low)
+    size = _amount(pair, abs(estimate), digits)
+    control, pilot = pair.sizes
+    if size == _amount(pair, 0.0, digits):
+        found = f"{pair.evidence.outcome} differs by less than {_smallest(pair, digits)} between {pair.arm} and {pair.control}"
+    else:
+        direction = "higher" if estimate > 0 else "lower"
+        found = f"{pair.evidence.outcome} is {size} {direction} in {pair.arm} than in {pair.control}"
+    limits = f"{percent(level)} interval {_number(pair, low, digits)} to {_number(pair, high, digits)}"
+    return f"{found} ({limits}; {pilot:,} and {control:,} {pair.units})"
+
+
+def reading(pair: Pair, low: float, high: float) -> str:
+    """What the interval leaves open."""
+    if low <= 0 <= high:
+        return "the interval includes no difference"
+    better = (low > 0) == pair.evidence.higher_is_better
+    return f"the whole interval lies on the {'better' if better else 'worse'} side"
+
+
+def against_margin(pair: Pair, low: float, high: float, margin: float) -> str:
+    """What the interval says of a worsening by the margin; a worsening within the margin is still called one."""
+    sign = 1 if pair.evidence.higher_is_better else -1
+    worst, best = (low, high) if sign > 0 else (-high, -low)
+    word = "lower" if sign > 0 else "higher"
+    limit = _amount(pair, margin, _digits(pair, margin))
+    if worst > -margin:
+        inside = f"a value {limit} or more {word} lies outside the interval"
+        return f"{inside}, although the whole interval says it is {word}" if best < 0 else inside
+    if best < -margin:
+        return f"the whole interval lies beyond the margin: it is {word} by more than {limit}"
+    return f"a value {limit} or more {word} is not ruled out"
+
+
+def percent(share: float) -> str:
+    """`95 %`, `97.5 %`."""
+    return f"{round(_PERCENT * share, 4):g} %"
+
+
+def p_text(log_p: float) -> str:
+    """A p value to two digits, never 0."""
+    exponent = math.floor(log_p / math.log(10))
+    if exponent >= -4:
+        return f"{math.exp(log_p):.2g}"
+    return f"{math.exp(log_p - exponent * math.log(10)):.1f}e{exponent}"
+
+
+def sentence(*clauses: str) -> str:
+    """Clauses as one sentence."""
+    return "; ".join(clause for clause in clauses if clause) + "."
+
+
+def _digits(pair: Pair, width: float) -> int:
+    """Decimals that show two digits of a width, and at least cents, or tenths of a percentage point."""
+    binary = pair.evidence.scale is Scale.BINARY
+    shown = width * _PERCENT if binary else width
+    return min(8, max(1 if binary else 2, 1 - math.floor(math.log10(shown)))) if shown > 0 else 2
+
+
+def _amount(pair: Pair, value: float, digits: int) -> str:
+    return _number(pair, value, digits) + (" percentage points" if pair.evidence.scale is Scale.BINARY else "")
+
+
+def _number(pair: Pair, value: float, digits: int) -> str:
+    shown = value * _PERCENT if pair.evidence.scale is Scale.BINARY else value
+    return f"{round(shown, digits) + 0.0:,.{digits}f}"
+
+
+def _smallest(pair: Pair, digits: int) -> str:
+    unit = 10.0**-digits
+    return _amount(pair, unit / _PERCENT if pair.evidence.scale is Scale.BINARY else unit, digits)

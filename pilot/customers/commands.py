@@ -1,0 +1,211 @@
+"""`pilot import`, `pilot profile` and `pilot segments`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from pilot import clock
+from pilot.accounts.service import SYSTEM
+from pilot.console import json_option, result, table
+from pilot.customers import service
+from pilot.customers.service import ImportResult
+from pilot.errors import InputError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_LABELS = {"email": "e-mail", "sales_rep": "sales rep"}
+_BAR = 30
+_SHOWN = 10
+
+
+@click.command("import")
+@click.argument("kind", type=click.Choice(service.KINDS))
+@click.argument("file", type=_FILE)
+@click.option("--map", "map_file", type=_FILE, help='TOML file with lines such as ref = "Their column".')
+@click.option("--importer", help="Key of the importer; by default the one that recognises the file.")
+@click.option("--strict", is_flag=True, help="Take all rows or none.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing.")
+@click.option("--rejects", type=_FILE, help="Where refused rows go.  [default: FILE-rejects.csv, in this folder]")
+@json_option
+@with_appcontext
+def import_(
+    kind: str,
+    file: Path,
+    map_file: Path | None,
+    importer: str | None,
+    strict: bool,
+    dry_run: bool,
+    rejects: Path | None,
+    as_json: bool,
+) -> None:
+    """Take customers, orders or touches in from FILE; the same file again changes nothing."""
+    if rejects is None and not dry_run:
+        rejects = Path(f"{file.name.removesuffix('.gz').removesuffix('.csv')}-rejects.csv")
+    mapping = _mapping(map_file) if map_file else None
+    taken = service.import_file(
+        SYSTEM, kind, file, mapping=mapping, importer=importer, strict=strict, dry_run=dry_run, rejects=rejects
+    )
+    result(dataclasses.asdict(taken), as_json, lambda: _told(taken, file, dry_run=dry_run))
+
+
+@click.command()
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Day of the profile.  [default: today]")
+@json_option
+@with_appcontext
+def profile(as_of: datetime | None, as_json: bool) -> None:
+    """Make every customer's profile anew and sum the base up."""
+    day: date = as_of.date() if as_of else clock.today()
+    service.rebuild_profiles(SYSTEM, day)
+    summary = service.base_summary()
+    result(summary, as_json, lambda: _summed_up(summary))
+
+
+@click.command()
+@click.option("--set", "set_file", type=_FILE, help="TOML file with the segments, in order of precedence.")
+@json_option
+@with_appcontext
+def segments(set_file: Path | None, as_json: bool) -> None:
+    """Put every customer into its segment; with --set, define the segments first."""
+    if set_file:
+        service.set_segments(SYSTEM, _segments_of(set_file), place=set_file.name)
+    found = service.evaluate_segments(SYSTEM)
+    rows = [
+        {
+            "key": segment.key,
+            "name": segment.name,
+            "customers": found.counts[segment.key],
+            "rule": service.sentence(segment),
+            "channel": segment.channel,
+        }
+        for segment in service.segments()
+    ]
+    data = {"segments": rows, "unmatched": found.unmatched, "moved": found.moved}
+    result(data, as_json, lambda: _segmented(rows, found.unmatched, found.moved))
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be read: {error.strerror}", place=str(path), remedy="Check path and permissions"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"this is not TOML: {error}", place=path.name, remedy="Correct the file") from error
+
+
+def _mapping(path: Path) -> dict[str, str]:
+    mapping = _toml(path)
+    for name, column in mapping.items():
+        if not isinstance(column, str):
+            raise InputError(
+                f"{name} is not the name of a column",
+                place=path.name,
+                remedy='Write one line for each field, such as ref = "Their column"',
+            )
+    return mapping
+
+
+def _segments_of(path: Path) -> list[dict[str, Any]]:
+    document = _toml(path)
+    found = document.pop("segments", None)
+    if document or not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise InputError(
+            "the file does not hold segments alone",
+            place=path.name,
+            remedy="Write a [[segments]] for each, and no more",
+        )
+    return found
+
+
+def _told(taken: ImportResult, file: Path, *, dry_run: bool) -> str:
+    """What became of a file: the counts, how it was read, and the first refusals."""
+    lines = [_outcome(taken, file, dry_run=dry_run), "", *_how_read(taken.how)]
+    if taken.errors:
+        rows = [(error.line, error.column, _short(error.value, 30), error.reason) for error in taken.errors[:_SHOWN]]
+        lines += ["", table(["Line", "Column", "Value", "Refused because"], rows)]
+        if taken.rejected > _SHOWN:
+            lines.append(f"… and {taken.rejected - _SHOWN:,} more")
+    if taken.rejects_file:
+        lines += ["", f"All refused rows, with their reasons: {taken.rejects_file}"]
+    return "\n".join(lines)
+
+
+def _outcome(taken: ImportResult, file: Path, *, dry_run: bool) -> str:
+    if not taken.accepted and taken.unchanged:
+        return f"{file.name} is in the base already: nothing was changed ({taken.unchanged:,} {taken.kind})."
+    verb = "would be taken over" if dry_run else "taken over"
+    counts = [f"{taken.accepted:,} {taken.kind} {verb}"]
+    if taken.unchanged:
+        counts.append(f"{taken.unchanged:,} unchanged")
+    counts.append(f"{taken.rejected:,} refused" if taken.rejected else "none refused")
+    return f"{file.name}: {', '.join(counts)}."
+
+
+def _how_read(how: dict[str, Any]) -> list[str]:
+    """How the file was understood, for a person to check."""
+    facts = [("Text", f"{how['encoding']}, columns separated by {how['delimiter']}")] if "encoding" in how else []
+    facts += [(label, how[name]) for name, label in (("numbers", "Numbers"), ("days", "Dates")) if name in how]
+    columns = how.get("columns", {})
+    facts += [
+        ("Columns" if not number else "", f"{name} ← {column}") for number, (name, column) in enumerate(columns.items())
+    ]
+    for name, words in how.get("words", {}).items():
+        read_as = ", ".join(f"{word or '(empty)'} → {meaning or '–'}" for word, meaning in words.items())
+        facts.append((columns.get(name, name), read_as))
+    if "derived" in how:
+        facts.append(("Derived", how["derived"]))
+    if strangers := how.get("customers_not_in_base"):
+        facts.append(("Note", f"{strangers:,} customers in it are not in the base; their rows count once they are"))
+    return [f"  {label:<9} {fact}" for label, fact in facts]
+
+
+def _summed_up(summary: dict[str, Any]) -> str:
+    """The base in words and bars."""
+    profiled = summary["profiled"]
+    lines = [
+        f"{profiled:,} customers as of {summary['as_of']}",
+        "",
+        f"  Orders              {summary['orders']:>16,}",
+        f"  Revenue             {summary['revenue']:>16,.0f}",
+        f"  … last twelve months{summary['revenue_year']:>16,.0f}",
+    ]
+    if summary["share_of_top_fifth"] is not None:
+        lines.append(f"  … from the top fifth{summary['share_of_top_fifth']:>16.1%}")
+    lines += ["", "How they stand, each by its own rhythm", *_bars(summary["activity"], profiled)]
+    lines += ["", "What is not known of them", *_bars(summary["missing"], summary["customers"])]
+    return "\n".join(lines)
+
+
+def _bars(counts: dict[str, int], total: int) -> list[str]:
+    lines = []
+    for name, number in counts.items():
+        share = number / total if total else 0.0
+        bar = "█" * round(share * _BAR) or ("▏" if number else "")
+        lines.append(f"  {_LABELS.get(name, name):<10} {number:>9,} {share:>7.1%}  {bar}".rstrip())
+    return lines
+
+
+def _segmented(rows: list[dict[str, Any]], unmatched: int, moved: int) -> str:
+    total = sum(row["customers"] for row in rows) + unmatched
+    body = [
+        (row["name"], row["customers"], f"{row['customers'] / total:.1%}" if total else "", row["rule"], row["channel"])
+        for row in rows
+    ]
+    lines = [table(["Segment", "Customers", "Share", "Rule", "Channel"], body)]
+    if unmatched:
+        lines.append(f"{unmatched:,} customers match no rule.")
+    if not total:
+        lines.append("No customer has a profile yet: run pilot profile.")
+    lines.append(f"{moved:,} customers crossed from one segment to another." if moved else "Nobody crossed.")
+    return "\n".join(lines)
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

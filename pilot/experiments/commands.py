@@ -1,0 +1,176 @@
+"""`pilot experiment` and `pilot replay`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from pilot import console
+from pilot.accounts.service import SYSTEM
+from pilot.errors import CheckFailed
+from pilot.experiments import service
+from pilot.experiments.models import Experiment
+from pilot.experiments.plan import load_toml
+
+_ABOVE = {
+    "start": "pilot.handling.commands:start",
+    "close": "pilot.handling.commands:close",
+    "decide": "pilot.reports.commands:decide",
+}
+"""Moves that do more than move the experiment: they open cases, or read results."""
+
+MOST_SHOWN = 20
+
+
+@click.group(cls=console.LazyGroup, lazy=_ABOVE)
+def experiment() -> None:
+    """Plan, seal, draw and run an experiment. Each command takes the key of its plan."""
+
+
+@experiment.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@console.json_option
+@with_appcontext
+def create(plan: Path, as_json: bool) -> None:
+    """Check the plan in the file PLAN.toml and keep it as a draft; a draft of the same key is replaced."""
+    made = service.create(SYSTEM, load_toml(plan), place=plan.name)
+    _tell(made, as_json, f"{made.key} is a draft. When nothing in it shall change: pilot experiment seal {made.key}")
+
+
+@experiment.command("list")
+@console.json_option
+@with_appcontext
+def list_(as_json: bool) -> None:
+    """All experiments, newest first."""
+    found = service.all_experiments()
+    rows = [(item.key, item.state.replace("_", " "), item.created_at.date(), item.name) for item in found]
+    console.result(
+        [_facts(item) for item in found],
+        as_json,
+        lambda: (
+            console.table(["Key", "State", "Created", "Name"], rows)
+            if rows
+            else "No experiment yet. Begin with: pilot experiment create PLAN.toml"
+        ),
+    )
+
+
+@experiment.command()
+@click.argument("key")
+@console.json_option
+@with_appcontext
+def show(key: str, as_json: bool) -> None:
+    """The plan in words, its hash, the frame, the draw by stratum and arm, and the dates."""
+    from pilot.experiments.outline import outline
+
+    found = service.get(key)
+    plan = service.plan_of(found)
+    layers = service.layers(found) if found.frame_digest else []
+    strata = [{"stratum": layer.label, "eligible": layer.population, **layer.assigned} for layer in layers]
+    console.result(
+        {**_facts(found), "plan": json.loads(found.plan), "strata": strata},
+        as_json,
+        lambda: outline(found, plan, layers),
+    )
+
+
+@experiment.command()
+@click.argument("key")
+@console.json_option
+@with_appcontext
+def seal(key: str, as_json: bool) -> None:
+    """Freeze plan, survey version and frame under their hashes. There is no way back."""
+    sealed = service.seal(SYSTEM, key)
+    _tell(
+        sealed,
+        as_json,
+        f"{key} is sealed.\nPlan hash     {sealed.plan_hash}\nFrame digest  {sealed.frame_digest}  "
+        f"({sealed.frame_size:,} customers)\nPublish both, wait for the public value, then: "
+        f"pilot experiment draw {key} --public-value TEXT",
+    )
+
+
+@experiment.command()
+@click.argument("key")
+@click.option(
+    "--public-value", required=True, metavar="TEXT", help="A value nobody in the company controls, e.g. lottery numbers"
+)
+@console.json_option
+@with_appcontext
+def draw(key: str, public_value: str, as_json: bool) -> None:
+    """Draw the sample and assign the arms, once."""
+    drawn = service.draw(SYSTEM, key, public_value)
+    number = len(service.units(drawn))
+    _tell(
+        drawn,
+        as_json,
+        f"{number:,} of {drawn.frame_size:,} customers are drawn and assigned.\nSeed  {drawn.seed}\n"
+        f"Anybody can repeat it: pilot replay {key}",
+    )
+
+
+@experiment.command()
+@click.argument("key")
+@console.json_option
+@with_appcontext
+def notify(key: str, as_json: bool) -> None:
+    """Queue the notice to every customer of every arm; `pilot mail send` sends it."""
+    queued = service.notify(SYSTEM, key)
+    console.result(
+        {"key": key, "queued": queued},
+        as_json,
+        lambda: f"{queued:,} notices queued." if queued else "Every notice was queued before; nothing is added.",
+    )
+
+
+@experiment.command()
+@click.argument("key")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with the experiment")
+@console.json_option
+@with_appcontext
+def stop(key: str, reason: str, as_json: bool) -> None:
+    """End the experiment before its time, for good."""
+    _tell(service.stop(SYSTEM, key, reason), as_json, f"{key} is stopped. What is still queued for it is not sent.")
+
+
+@click.command()
+@click.argument("key")
+@console.json_option
+@with_appcontext
+def replay(key: str, as_json: bool) -> None:
+    """Repeat the draw of an experiment and compare every customer; exit code 1 if anything differs."""
+    found = service.replay(key)
+    data = {"key": key, "equal": found.equal, "units": found.units, "differences": found.differences}
+    console.result(data, as_json, lambda: _replayed(found))
+    if not found.equal:
+        raise CheckFailed(
+            f"the draw of {key} does not repeat ({len(found.differences)} differences)",
+            remedy="Somebody or something has changed stored data; compare with a backup",
+        )
+
+
+def _replayed(found: service.ReplayResult) -> str:
+    if found.equal:
+        return f"The draw repeats: {found.units:,} customers, each with the same stratum, arm and probabilities."
+    shown = found.differences[:MOST_SHOWN]
+    more = len(found.differences) - len(shown)
+    return "\n".join([*shown, f"… and {more:,} more; --json lists all"] if more else shown)
+
+
+def _facts(found: Experiment) -> dict[str, Any]:
+    """An experiment as plain JSON values, without its plan."""
+    names = (
+        *("key", "name", "state", "plan_hash", "frame_digest", "frame_size", "public_value", "seed", "algorithm"),
+        *("created_at", "sealed_at", "drawn_at", "started_at", "closed_at", "decided_at", "rolled_out_at"),
+        *("stopped_at", "stop_reason", "verdict", "decision"),
+    )
+    values = {name: getattr(found, name) for name in names}
+    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in values.items()}
+
+
+def _tell(found: Experiment, as_json: bool, text: str) -> None:
+    console.result(_facts(found), as_json, lambda: text)

@@ -1,0 +1,93 @@
+"""Whether this installation has everything a plan asks for: parts, their settings, segments, strata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pilot.customers.service import STRATUM_FIELDS, segments
+from pilot.errors import PilotError, PlanError
+from pilot.experiments.faults import suggestion
+from pilot.experiments.plan import PartChoice, Plan
+from pilot.plugins.manager import plugins
+
+
+def check(plan: Plan, place: str = "") -> Plan:
+    """Hold a plan against the installed parts and the customer base.
+
+    Args:
+        plan: A plan that does not contradict itself, as every `Plan`.
+        place: What errors call it, e.g. `plan.toml`.
+
+    Returns:
+        The plan with the settings of all its parts spelt out, defaults included: a later version of a plugin
+        with other defaults cannot change what was planned.
+
+    Raises:
+        PlanError: Something it names is not installed, or a setting does not fit. The place is the key.
+    """
+    try:
+        _check_names(plan)
+        complete = _complete(plan)
+        _check_margins(complete)
+    except PilotError as error:
+        raise PlanError(
+            error.reason, place=f"{place}: {error.place}" if place else error.place, remedy=error.remedy
+        ) from error
+    return complete
+
+
+def _check_names(plan: Plan) -> None:
+    known = [segment.key for segment in segments()]
+    for number, key in enumerate(plan.population.segments):
+        if key not in known:
+            raise PlanError(
+                f"there is no segment {key!r}",
+                place=f"population.segments[{number}]",
+                remedy=suggestion(key, known, "Segments of the base"),
+            )
+    for number, field in enumerate(plan.sampling.strata):
+        if field not in STRATUM_FIELDS:
+            raise PlanError(
+                f"{field!r} is no field to stratify by",
+                place=f"sampling.strata[{number}]",
+                remedy=suggestion(field, STRATUM_FIELDS, "Fields"),
+            )
+    for number, arm in enumerate(plan.arms):
+        plugins().get("handling_channels", arm.channel, place=f"arms[{number}].channel")
+
+
+def _complete(plan: Plan) -> Plan:
+    sampling = {"design": _choice("sampling_designs", plan.sampling.design, "sampling.design")}
+    changes: dict[str, Any] = {
+        "sampling": plan.sampling.model_copy(update=sampling),
+        "assignment": _choice("assignment_designs", plan.assignment, "assignment"),
+        "outcomes": tuple(
+            outcome.model_copy(update={"source": _choice("outcomes", outcome.source, f"outcomes[{number}].source")})
+            for number, outcome in enumerate(plan.outcomes)
+        ),
+        "analyses": tuple(
+            planned.model_copy(
+                update={"analysis": _choice("analyses", planned.analysis, f"analyses[{number}].analysis")}
+            )
+            for number, planned in enumerate(plan.analyses)
+        ),
+    }
+    return plan.model_copy(update=changes)
+
+
+def _choice(kind: str, choice: PartChoice, place: str) -> PartChoice:
+    part = plugins().get(kind, choice.part, place=f"{place}.part")
+    settings = part.restore(choice.settings, place=f"{place}.settings").settings()
+    return choice.model_copy(update={"settings": settings})
+
+
+def _check_margins(plan: Plan) -> None:
+    """An analysis with a margin of its own uses the outcome's: there is one margin, decided once."""
+    for number, planned in enumerate(plan.analyses):
+        own, agreed = planned.analysis.settings.get("margin"), plan.outcome(planned.outcome).margin
+        if own is not None and agreed is not None and own != agreed:
+            raise PlanError(
+                f"the margin {own:g} is not that of outcome {planned.outcome!r}, {agreed:g}",
+                place=f"analyses[{number}].analysis.settings.margin",
+                remedy="Give both the same margin",
+            )

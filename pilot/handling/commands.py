@@ -1,0 +1,38 @@
+"""`pilot experiment start` and `pilot experiment close`: moves that open and close the customers' cases."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from pilot.accounts.service import SYSTEM
+from pilot.console import json_option, result
+from pilot.handling import service
+
+
+@click.command()
+@click.argument("key")
+@json_option
+@with_appcontext
+def start(key: str, as_json: bool) -> None:
+    """Let handling begin: every customer is handed over to the channel of its arm."""
+    opened = service.start(SYSTEM, key)
+    result(
+        {"key": key, "state": "running", "cases": opened},
+        as_json,
+        lambda: f"{key} is running: {opened:,} customers are handed over.\nTell them: pilot experiment notify {key}",
+    )
+
+
+@click.command()
+@click.argument("key")
+@json_option
+@with_appcontext
+def close(key: str, as_json: bool) -> None:
+    """End the handling period: cases are closed, and results may be looked at."""
+    closed = service.finish(SYSTEM, key)
+    result(
+        {"key": key, "state": "closed", "cases": closed},
+        as_json,
+        lambda: f"{key} is closed, and {closed:,} cases with it.\nCompare the arms: pilot analyse {key}",
+    )

@@ -1,0 +1,101 @@
+"""Handling: customers of an experiment are given to the channel of their arm, and taken back at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from pilot import clock
+from pilot.accounts.service import Actor
+from pilot.db import db, transaction
+from pilot.errors import PluginError
+from pilot.experiments import service as experiments
+from pilot.experiments.models import Experiment, Unit
+from pilot.handling.channels import HandlingChannel
+from pilot.handling.models import Case
+from pilot.plugins.manager import plugins
+
+
+def start(actor: Actor, key: str) -> int:
+    """Start an experiment and hand every customer over to the channel of its arm, as one act.
+
+    Returns:
+        How many customers were handed over.
+
+    Raises:
+        NotFound: There is no such experiment.
+        StateError: It is not drawn, or runs already.
+        PluginError: A channel did not take its customers on; the experiment is not started then.
+    """
+    with transaction():
+        experiments.start(actor, key)
+        return open_cases(actor, experiments.get(key))
+
+
+def open_cases(actor: Actor, experiment: Experiment) -> int:
+    """Open a case for every unit that has none yet, and hand all open cases over. Repeating it does no harm.
+
+    Returns:
+        How many cases were opened.
+
+    Raises:
+        PluginError: A channel did not take its customers on; nothing is opened then.
+    """
+    actor.require("operations")
+    with transaction():
+        opened = sum(_open(experiment, arm.key, arm.channel) for arm in experiments.plan_of(experiment).arms)
+        for key in db.session.scalars(sa.select(Case.channel).where(*_open_in(experiment)).distinct()).all():
+            cases = db.session.scalars(
+                sa.select(Case).where(*_open_in(experiment), Case.channel == key).order_by(Case.id)
+            ).all()
+            _hand_over(key, cases)
+    return opened
+
+
+def finish(actor: Actor, key: str) -> int:
+    """Close an experiment and its cases, as one act.
+
+    Returns:
+        How many cases were closed.
+
+    Raises:
+        NotFound: There is no such experiment.
+        StateError: It does not run.
+    """
+    with transaction():
+        experiments.close(actor, key)
+        result = db.session.execute(
+            sa.update(Case)
+            .where(*_open_in(experiments.get(key)))
+            .values(closed_at=clock.now())
+            .execution_options(synchronize_session=False)
+        )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _open_in(experiment: Experiment) -> tuple[sa.ColumnElement[bool], ...]:
+    return Case.experiment_id == experiment.id, Case.closed_at.is_(None)
+
+
+def _open(experiment: Experiment, arm: str, channel: str) -> int:
+    """Open the missing cases of one arm in one statement."""
+    has_case = sa.exists().where(Case.experiment_id == Unit.experiment_id, Case.customer_id == Unit.customer_id)
+    units = sa.select(
+        Unit.experiment_id, Unit.customer_id, sa.literal(channel), sa.literal(clock.now(), Case.opened_at.type)
+    ).where(Unit.experiment_id == experiment.id, Unit.arm == arm, ~has_case)
+    into = ["experiment_id", "customer_id", "channel", "opened_at"]
+    result = db.session.execute(sa.insert(Case).from_select(into, units.order_by(Unit.id)))
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _hand_over(key: str, cases: Sequence[Case]) -> None:
+    channel: HandlingChannel = plugins().build("handling_channels", key, {})
+    try:
+        channel.hand_over(cases)
+    except Exception as error:
+        owner = plugins().registry.owner("handling_channels", key)
+        raise PluginError(
+            f"channel {key!r} of plugin {owner!r} did not take its customers on: {error}",
+            remedy="Repair the channel and start again; handing over twice does no harm",
+        ) from error

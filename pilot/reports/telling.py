@@ -1,0 +1,193 @@
+"""Verdict, results and next steps in plain words, in the language of the page or report."""
+
+from __future__ import annotations
+
+from flask_babel import gettext as _
+
+from pilot.analysis import Comparison, NotEnoughData
+from pilot.experiments.plan import Plan
+from pilot.reports import wording
+from pilot.reports.decision import ArmVerdict, Condition
+from pilot.reports.material import Material, Result
+
+
+def verdict_name(verdict: str | None) -> str:
+    """The verdict in two words."""
+    names = {"roll_out": _("Roll out"), "do_not": _("Do not roll out"), "inconclusive": _("Inconclusive")}
+    return str(names.get(verdict or "", _("Not decided yet")))
+
+
+def headline(plan: Plan, arm: ArmVerdict) -> str:
+    """The verdict on one pilot arm in one sentence."""
+    not_worse, cheaper = arm.conditions
+    names = {"quality": _label(plan, not_worse.outcome), "cost": _label(plan, cheaper.outcome)}
+    if arm.verdict == "roll_out":
+        text = _(
+            "Roll out: “%(quality)s” is not worse by more than the agreed margin, and “%(cost)s” is lower.", **names
+        )
+    elif arm.verdict == "do_not":
+        text = _refusal(not_worse, cheaper, names)
+    elif arm.blocked:
+        text = _("Inconclusive: the numbers would allow a roll-out, but the arms are no longer comparable.")
+    else:
+        text = _doubt(not_worse, cheaper, names)
+    return str(text)
+
+
+def next_steps(material: Material, arm: ArmVerdict) -> list[str]:
+    """What to do now, as sentences."""
+    if arm.verdict == "roll_out":
+        return [
+            _("Hand the customers over in steps, and keep a randomly chosen part on the old handling to compare with."),
+            _("Watch the other outcomes of this report while doing so, above all those marked as guardrails."),
+        ]
+    if arm.verdict == "do_not":
+        return [
+            _("Leave the handling of these customers as it is."),
+            _("Before trying another way, read what the customers of the pilot wrote, and test it in a new pilot."),
+        ]
+    steps = [_needed(material, condition, arm.arm) for condition in arm.conditions if condition.state == "open"]
+    if arm.alarms:
+        steps.insert(0, alarm_text(arm))
+    steps.append(_("Inconclusive does not mean that there is no difference: this pilot could not tell."))
+    return steps
+
+
+def alarm_text(arm: ArmVerdict) -> str:
+    """Which steps of the flow lost customers unequally."""
+    steps = ", ".join(step_name(step) for step in arm.alarms)
+    text: str = _(
+        "The arms lost customers unequally (%(steps)s). Find the cause first: it can make any result look better or worse than it is.",
+        steps=steps,
+    )
+    return text
+
+
+def step_name(step: str) -> str:
+    """A step of the flow."""
+    return str({"notified": _("notified"), "invited": _("invited"), "complete": _("answered")}.get(step, step))
+
+
+def caveats(plan: Plan, arm: ArmVerdict) -> list[str]:
+    """What must be said beside a verdict: worse within the margin, unequal losses."""
+    found = []
+    not_worse = arm.conditions[0]
+    if not_worse.state == "met" and _wholly_worse(plan, not_worse):
+        found.append(
+            _(
+                "“%(outcome)s” was worse, though by less than the agreed margin.",
+                outcome=_label(plan, not_worse.outcome),
+            )
+        )
+    if arm.alarms and not arm.blocked:
+        found.append(alarm_text(arm))
+    return found
+
+
+def effect(material: Material, result: Result) -> str:
+    """One result: both arms, the difference with its interval, and what it means."""
+    found = result.found
+    if isinstance(found, NotEnoughData):
+        text: str = _("Nothing can be said here: %(reason)s.", reason=found.reason.rstrip("."))
+        return text
+    figures = material.figures(result.outcome)
+    control, pilot = found.arms[0], next(arm for arm in found.arms if arm.arm == found.arm)
+    if figures is None or found.estimate is None:
+        return found.sentence
+    text = _(
+        "%(pilot)s: %(value)s; %(control)s: %(other)s. Difference %(difference)s, %(level)s interval %(interval)s.",
+        pilot=material.arm_label(found.arm),
+        value=figures.value(pilot.mean),
+        control=material.arm_label(found.control),
+        other=figures.value(control.mean),
+        difference=figures.difference(found.estimate),
+        level=wording.level(found.level),
+        interval=figures.interval(found.low, found.high),
+    )
+    return f"{text} {_meaning(found, result.evidence.higher_is_better)}"
+
+
+def _meaning(found: Comparison, higher_is_better: bool) -> str:
+    low, high = (found.low, found.high) if higher_is_better else (_minus(found.high), _minus(found.low))
+    if low is not None and low > 0:
+        text = _("The whole interval lies on the better side of zero.")
+    elif high is not None and high < 0:
+        text = _("The whole interval lies on the worse side of zero.")
+    else:
+        text = _("Neither an improvement nor a loss is shown.")
+    if found.margin is not None and low is not None:
+        within = low > -found.margin
+        text += " " + (
+            _("A loss of more than the margin is unlikely.")
+            if within
+            else _("A loss of more than the margin is possible.")
+        )
+    return str(text)
+
+
+def _refusal(not_worse: Condition, cheaper: Condition, names: dict[str, str]) -> str:
+    if not_worse.state == "refuted" and cheaper.state == "refuted":
+        return str(
+            _(
+                "Do not roll out: “%(quality)s” is worse by more than the agreed margin, and “%(cost)s” is higher.",
+                **names,
+            )
+        )
+    if not_worse.state == "refuted":
+        return str(_("Do not roll out: “%(quality)s” is worse by more than the agreed margin.", **names))
+    return str(_("Do not roll out: “%(cost)s” is higher.", **names))
+
+
+def _doubt(not_worse: Condition, cheaper: Condition, names: dict[str, str]) -> str:
+    if not_worse.state == "open" and cheaper.state == "open":
+        return str(
+            _("Inconclusive: neither is “%(quality)s” shown to be good enough, nor “%(cost)s” to be lower.", **names)
+        )
+    if not_worse.state == "open":
+        return str(
+            _(
+                "Inconclusive: “%(cost)s” is lower, but “%(quality)s” may be worse by more than the agreed margin.",
+                **names,
+            )
+        )
+    return str(_("Inconclusive: “%(quality)s” is good enough, but “%(cost)s” is not shown to be lower.", **names))
+
+
+def _needed(material: Material, condition: Condition, arm: str) -> str:
+    if condition.reason:
+        return str(_("There was too little data: %(reason)s.", reason=condition.reason.rstrip(".")))
+    if condition.needed is None:
+        return str(_("A larger pilot alone would hardly help: the saving that was hoped for was not seen."))
+    numbers = {
+        "outcome": _label(material.plan, condition.outcome),
+        "needed": wording.count(condition.needed),
+        "had": " / ".join(wording.count(n) for n in material.sizes(condition.outcome, arm)),
+    }
+    if condition.name == "not_worse":
+        text = _(
+            "If both arms are equally good, about %(needed)s answers per arm would show with a probability of "
+            "80%% that “%(outcome)s” is not worse by more than the margin; this pilot had %(had)s.",
+            **numbers,
+        )
+    else:
+        text = _(
+            "If the saving is as large as seen here, about %(needed)s customers per arm would show with a "
+            "probability of 80%% that “%(outcome)s” is lower; this pilot had %(had)s.",
+            **numbers,
+        )
+    return str(text)
+
+
+def _wholly_worse(plan: Plan, condition: Condition) -> bool:
+    outcome = next((item for item in plan.outcomes if item.key == condition.outcome), None)
+    if outcome is None or outcome.higher_is_better:
+        return condition.high is not None and condition.high < 0
+    return condition.low is not None and condition.low > 0
+
+
+def _label(plan: Plan, key: str) -> str:
+    return next((wording.short(outcome.label, 80) for outcome in plan.outcomes if outcome.key == key), key)
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import json
+
+from flask import Flask
+
+from pilot.db import transaction
+from pilot.mail import outbox
+from pilot.mail.commands import mail
+
+from .conftest import fill
+
+
+def test_sending_prints_one_document_and_may_be_limited(sqlite_app: Flask) -> None:
+    fill(sqlite_app, "anna", "bruno", "")
+    first = sqlite_app.test_cli_runner().invoke(mail, ["send", "--limit", "1", "--json"])
+    assert json.loads(first.stdout) == {"sent": 1, "failed": 0, "uncertain": 0, "withdrawn": 0, "deferred": 0}
+    rest = sqlite_app.test_cli_runner().invoke(mail, ["send"])
+    assert rest.stdout == "1 sent, 0 to be tried again, 1 failed, 0 withdrawn, 0 uncertain.\n"
+    assert sqlite_app.test_cli_runner().invoke(mail, ["send", "--limit", "0"]).exit_code == 2
+
+
+def test_the_status_lists_what_a_person_must_decide(sqlite_app: Flask) -> None:
+    message_id, _ = fill(sqlite_app, "anna", "bruno")
+    outbox.claim("dead worker", 1)
+    with transaction():
+        outbox.mark_handing_over(message_id, "dead worker")
+    outbox.release("dead worker")
+    told = json.loads(sqlite_app.test_cli_runner().invoke(mail, ["status", "--json"]).stdout)
+    assert told["counts"]["uncertain"] == told["counts"]["queued"] == 1
+    assert [(row["id"], row["key"]) for row in told["uncertain"]] == [(message_id, "test:1")]
+    text = sqlite_app.test_cli_runner().invoke(mail, ["status"]).stdout
+    assert "test:1" in text
+    assert "the run was interrupted before the reply came" in text

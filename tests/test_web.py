@@ -1,0 +1,153 @@
+from datetime import UTC, date, datetime
+
+import pytest
+from flask import Flask, render_template_string
+from flask.testing import FlaskClient
+from flask_babel import force_locale
+
+from pilot import web
+from pilot.app import create_app
+from pilot.db import db
+from pilot.errors import InputError
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/login", 200), ("GET", "/", 302), ("GET", "/nowhere", 404), ("GET", "/logout", 405), ("GET", "/broken", 500)],
+)
+def test_every_answer_is_protected(sqlite_app: Flask, method: str, path: str, status: int) -> None:
+    _break(sqlite_app)
+    answer = sqlite_app.test_client().open(path, method=method)
+    assert answer.status_code == status
+    assert HEADERS.items() <= dict(answer.headers).items()
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_style_sheets_may_be_kept_by_the_browser(sqlite_app: Flask) -> None:
+    with sqlite_app.test_client().get("/static/tokens.css") as answer:
+        assert answer.status_code == 200
+        assert "no-store" not in answer.headers["Cache-Control"]
+
+
+def test_a_public_site_insists_on_https_and_locks_its_cookie(config) -> None:
+    app = create_app(config(base_url="https://pilot.example.com"))
+    answer = app.test_client().get("/login", base_url="https://pilot.example.com")
+    assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-session=")
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example"])
+def test_a_foreign_host_name_is_refused(sqlite_app: Flask, host: str) -> None:
+    answer = sqlite_app.test_client().get("/login", headers={"Host": host})
+    assert answer.status_code == 400
+    assert host not in answer.text
+    assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+def test_an_error_for_people_says_what_where_and_what_to_do_and_is_never_markup(sqlite_app: Flask) -> None:
+    @sqlite_app.get("/bad")
+    def bad() -> None:
+        raise InputError("the share is <b>1.4</b>", place="<script>alert(1)</script>", remedy="Make shares sum to one")
+
+    answer = sqlite_app.test_client().get("/bad")
+    assert answer.status_code == 400
+    assert "The share is &lt;b&gt;1.4&lt;/b&gt;. Make shares sum to one." in answer.text
+    assert "&lt;script&gt;" in answer.text
+    assert "<script" not in answer.text
+
+
+def test_an_unforeseen_error_tells_nothing_of_the_inside(sqlite_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    _break(sqlite_app)
+    answer = sqlite_app.test_client().get("/broken?lang=it")
+    assert answer.status_code == 500
+    assert '<html lang="it">' in answer.text
+    assert "secret inside" not in answer.text
+    assert "Traceback" not in answer.text
+    assert "secret inside" in caplog.text
+
+
+def test_a_page_can_still_be_written_when_the_database_is_gone(sqlite_app: Flask) -> None:
+    sqlite_app.testing = False
+    client = sqlite_app.test_client()
+    db.drop_all()
+    answer = client.get("/s/some-link")
+    assert answer.status_code == 500
+    assert "Something went wrong here" in answer.text
+    assert "no such table" not in answer.text
+
+
+def test_a_wrong_method_names_the_right_one(client: FlaskClient) -> None:
+    answer = client.get("/logout")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_a_post_without_the_page_it_comes_from_is_refused(client: FlaskClient) -> None:
+    for path in ("/login", "/logout", "/language", "/verify"):
+        answer = client.post(path, data={"language": "it"})
+        assert answer.status_code == 400, path
+        assert "The page had expired" in answer.text
+
+
+def test_a_body_beyond_all_measure_is_refused(sqlite_app: Flask) -> None:
+    assert sqlite_app.test_client().post("/language", data={"back": "x" * 3_000_000}).status_code == 413
+
+
+def test_a_strangers_error_page_sets_no_cookie(sqlite_app: Flask) -> None:
+    answer = sqlite_app.test_client().get("/s/nothing/here")
+    assert answer.status_code == 404
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "cookie", "accept", "expected"),
+    [
+        ("/login", None, "", "en"),
+        ("/login", None, "tr,pl;q=0.8,it;q=0.5", "pl"),
+        ("/login", "it", "pl", "it"),
+        ("/login?lang=pl", "it", "en", "pl"),
+        ("/login?lang=xx", "yy", "zz", "en"),
+    ],
+)
+def test_the_language_is_asked_for_remembered_or_read_from_the_browser(
+    sqlite_app: Flask, path: str, cookie: str | None, accept: str, expected: str
+) -> None:
+    client = sqlite_app.test_client()
+    if cookie:
+        client.set_cookie(web.LANGUAGE_COOKIE, cookie)
+    assert f'<html lang="{expected}">' in client.get(path, headers={"Accept-Language": accept}).text
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [  # Unicode CLDR: separators, place of the sign and order of a date in each language
+        ("en", "€12,345.50|12,346|38.2%|3 Jul 2026|3 Jul 2026, 09:30"),
+        ("it", "12.345,50\xa0€|12.346|38,2%|3 lug 2026|3 lug 2026, 09:30"),
+        ("pl", "12\xa0345,50\xa0€|12\xa0346|38,2%|3 lip 2026|3 lip 2026, 09:30"),
+    ],
+)
+def test_figures_and_dates_are_written_as_the_language_has_them(sqlite_app: Flask, language: str, expected: str) -> None:
+    template = "{{ 12345.5|money }}|{{ 12345.5001|number }}|{{ 0.3822|percent(1) }}|{{ day|day }}|{{ at|moment }}"
+    at = datetime(2026, 7, 3, 7, 30, tzinfo=UTC)  # half past nine in Rome
+    with sqlite_app.test_request_context(), force_locale(language):
+        assert render_template_string(template, day=date(2026, 7, 3), at=at) == expected
+
+
+def _break(app: Flask) -> None:
+    app.testing = False
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("secret inside")
