@@ -18,7 +18,11 @@ need_python() {
 need_system_libraries() {
     command -v dpkg-query >/dev/null || return 0 # no Debian: `pilot doctor` tells what is missing
     wanted="libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core"
-    [ "$purpose" = run ] || wanted="$wanted chromium postgresql"
+    if [ "$purpose" = test ]; then
+        wanted="$wanted postgresql"
+        # Ubuntu has chromium as a snap only; without it the tests in a browser are skipped.
+        grep -q '^ID=ubuntu' /etc/os-release || wanted="$wanted chromium"
+    fi
     missing=""
     for package in $wanted; do
         status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || true
@@ -48,9 +52,10 @@ packages() {
 
 install() {
     say "Setting up .venv (once; later runs start at once)"
-    [ -x .venv/bin/python ] || "$python" -m venv .venv
-    echo "$home" >.venv/.home
+    mkdir -p .venv
     : >.venv/.unfinished
+    echo "$home" >.venv/.home
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
     pip --require-hashes -r requirements/tools.txt
     [ -w "${HOME:-/nowhere}" ] || export UV_CACHE_DIR=.venv/.cache
     packages --require-hashes -r "requirements/$purpose.txt"

@@ -14,7 +14,7 @@ from pilot.errors import PilotError
 
 COMMANDS = {
     "analyse": "pilot.reports.commands:analyse",
-    "compare": "pilot.commands:compare",
+    "compare": "pilot.compare:compare",
     "demo": "pilot.demo.commands:demo",
     "doctor": "pilot.commands:doctor",
     "experiment": "pilot.experiments.commands:experiment",

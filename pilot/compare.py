@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +18,14 @@ from pilot.analysis.frames import Columns, read_evidence
 from pilot.analysis.sentences import p_text, percent
 from pilot.errors import CheckFailed, InputError
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
 Found = Comparison | NotEnoughData
+
+_WIDTH = 100
+"""Of what is printed where there is no terminal."""
 
 
 @click.command()
@@ -25,9 +33,15 @@ Found = Comparison | NotEnoughData
 @click.option("--arm", metavar="COL", help="Column that says which arm a row belongs to.")
 @click.option("--outcome", metavar="COL", help="Column with the outcome.")
 @click.option("--analysis", "key", metavar="KEY", help="What to do; --list shows all.")
-@click.option("--control", metavar="VALUE", help="Value of the arm column that is control; found by its name by default.")
+@click.option(
+    "--control", metavar="VALUE", help="Value of the arm column that is control; found by its name by default."
+)
 @click.option("--stratum", "strata", metavar="COL", multiple=True, help="Stratum column; several are crossed.")
-@click.option("--scale", type=click.Choice([scale.value for scale in Scale]), help="Of the outcome; found from its values by default.")
+@click.option(
+    "--scale",
+    type=click.Choice([scale.value for scale in Scale]),
+    help="Of the outcome; found from its values by default.",
+)
 @click.option("--lower-is-better", is_flag=True, help="Less of the outcome is better, as with cost.")
 @click.option("--set", "settings", metavar="K=V", multiple=True, help="A setting of the analysis, e.g. margin=0.25.")
 @click.option("--list", "show_list", is_flag=True, help="List the analyses and their settings.")
@@ -47,7 +61,8 @@ def compare(
 ) -> None:
     """Compare the arms in FILE, a CSV (also .gz) or Parquet file with one row per customer."""
     if show_list:
-        return _print_list(_analyses(), as_json)
+        _print_list(_analyses(), as_json)
+        return
     if file is None or arm is None or outcome is None or key is None:
         raise click.UsageError("FILE, --arm, --outcome and --analysis are needed (or --list)")
     analysis = _build(key, settings)
@@ -73,7 +88,7 @@ def _build(key: str, settings: Iterable[str]) -> Analysis:
     from pilot.plugins.manager import Plugins
 
     given = dict(_setting(text) for text in settings)
-    analysis: Analysis = Plugins().build("analyses", key, given, place="--set")
+    analysis: Analysis = Plugins().get("analyses", key, place="--analysis").restore(given, place="--set")
     return analysis
 
 
@@ -134,36 +149,67 @@ def _print_list(parts: Sequence[type[Analysis]], as_json: bool) -> None:
 
 
 def _text(found: Sequence[Found]) -> str:
-    return "\n\n".join(_block(item) for item in found)
+    from rich.console import Console, Group
+
+    out = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    with out.capture() as capture:
+        for item in found:
+            out.print(Group(*_block(item)), "")
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 
-def _block(item: Found) -> str:
+def _block(item: Found) -> Iterator[RenderableType]:
+    """One comparison: its arms, the effect with its interval, what it says, and what a reader must know."""
+    from rich.padding import Padding
+    from rich.text import Text
+
     if isinstance(item, NotEnoughData):
-        return f"{item.arm}: {item.outcome}\n\n  Not enough data for {item.analysis}: {item.reason}."
-    head = f"{item.arm} against {item.control}: {item.outcome}"
-    lines = [head, f"  {item.method}", "", _indent(_arm_table(item.arms)), "", *_numbers(item), "", _wrap(item.sentence)]
-    lines += [_wrap(f"! {warning}") for warning in item.warnings]
-    return "\n".join(lines)
+        yield Text(f"{item.outcome}: {item.arm}", style="bold")
+        yield Padding(f"Not enough data for {item.analysis}: {item.reason}.", (1, 2))
+        return
+    yield Text(f"{item.outcome}: {item.arm} against {item.control}", style="bold")
+    yield Padding(Text(item.method, style="dim"), (0, 2))
+    yield Padding(_arm_table(item.arms), (1, 2))
+    yield Padding(_number_table(item), (0, 2))
+    yield Padding(Text(item.sentence), (1, 2))
+    for warning in item.warnings:
+        yield Padding(Text(f"Mind: {warning}", style="yellow"), (0, 2))
 
 
-def _arm_table(arms: Sequence[ArmSummary]) -> str:
-    assigned = any(summary.assigned is not None for summary in arms)
-    columns = ["Arm", *(["Assigned"] if assigned else []), "n", "Mean", "SD"]
-    rows = [
-        [arm.arm, *([arm.assigned] if assigned else []), arm.n, _figure(arm.mean), _figure(arm.sd)] for arm in arms
-    ]
-    return console.table(columns, rows)
+def _arm_table(arms: Sequence[ArmSummary]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for title in ("", "n", "mean", "sd"):
+        table.add_column(title, justify="right" if title else "left")
+    for arm in arms:
+        table.add_row(arm.arm, f"{arm.n:,}", _figure(arm.mean), _figure(arm.sd))
+    return table
 
 
-def _numbers(item: Comparison) -> list[str]:
-    p = "" if item.log_p is None else f"p {p_text(item.log_p)}, {item.alternative}"
+def _number_table(item: Comparison) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    table.add_column(style="dim")
+    for name, value in _numbers(item):
+        table.add_row(name, value)
+    return table
+
+
+def _numbers(item: Comparison) -> Iterator[tuple[str, str]]:
     if item.estimate is None or item.low is None or item.high is None:
-        test = "" if item.statistic is None else f"chi-square {item.statistic:.4f}"
-        return [f"  {item.measure.capitalize()}: {test}, {p}"]
-    digits = max(4, 2 - math.floor(math.log10(item.high - item.low)))
-    return [
-        f"  {item.measure.capitalize()}: {item.estimate:,.{digits}f}",
-        f"  {percent(item.level)} interval: {item.low:,.{digits}f} to {item.high:,.{digits}f}",
-        *([f"  {p[0].upper()}{p[1:]}"] if p else []),
-        *([f"  Margin {item.margin:g}: {'inside' if item.passed else 'not shown to be inside'}"] if item.margin else []),
-    ]
+        yield item.measure, "as planned" if item.passed else "not as planned"
+        yield "chi-square", f"{item.statistic:.4f}"
+    else:
+        digits = max(4, 3 - math.floor(math.log10(item.high - item.low)))
+        yield item.measure, f"{item.estimate:,.{digits}f}"
+        yield f"{percent(item.level)} interval", f"{item.low:,.{digits}f} to {item.high:,.{digits}f}"
+    if item.margin is not None:
+        yield "margin", f"{item.margin:g}, {'kept' if item.passed else 'not shown to be kept'}"
+    if item.log_p is not None:
+        yield "p", f"{p_text(item.log_p)}, {item.alternative}"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:,.4f}"

@@ -20,6 +20,7 @@ from huey.api import TaskWrapper
 from huey.consumer import Consumer
 
 from pilot.config import Config
+from pilot.errors import PilotError
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +34,20 @@ class Jobs:
     def __init__(self, app: Flask, path: Path) -> None:
         self._app, self._path = app, path
         self._jobs: dict[str, tuple[Job, int]] = {}
+        self._tasks: dict[str, TaskWrapper] = {}
         self._running: dict[str, threading.Lock] = {}
         self._stopping = threading.Event()
 
     def add(self, name: str, job: Job, minutes: int) -> None:
-        """Let `job` run every so many minutes, and when nudged."""
+        """Let `job` run every so many minutes and when nudged. Jobs are added before the queue is used."""
         self._jobs[name] = job, minutes
         self._running[name] = threading.Lock()
 
     def nudge(self, name: str) -> None:
         """Let a job run soon; several nudges before it runs are one."""
-        if all(waiting.name != name for waiting in self._engine.pending()):
-            self._engine.enqueue(self._tasks[name].s())
+        engine = self._engine
+        if all(waiting.name != name for waiting in engine.pending()):
+            engine.enqueue(self._tasks[name].s())
 
     def waiting(self) -> int:
         """How many nudges wait for a worker."""
@@ -65,19 +68,18 @@ class Jobs:
 
     @cached_property
     def _engine(self) -> SqliteHuey:
-        return SqliteHuey("pilot", filename=str(self._path), results=False)
+        """The engine, knowing all jobs: it fails on nudges of jobs that it does not know."""
+        engine = SqliteHuey("pilot", filename=str(self._path), results=False)
+        for name, (_, minutes) in self._jobs.items():
+            rhythm = engine.periodic_task(crontab(minute=f"*/{minutes}"), name=name)
+            self._tasks[name] = rhythm(self._runner(name))
+        return engine
 
-    @cached_property
-    def _tasks(self) -> dict[str, TaskWrapper]:
-        return {name: self._task(name, minutes) for name, (_, minutes) in self._jobs.items()}
-
-    def _task(self, name: str, minutes: int) -> TaskWrapper:
-        @self._engine.periodic_task(crontab(minute=f"*/{minutes}"), name=name)
+    def _runner(self, name: str) -> Callable[[], None]:
         def run() -> None:
             self._run(name)
 
-        wrapped: TaskWrapper = run
-        return wrapped
+        return run
 
     def _run(self, name: str) -> None:
         """Work off batch after batch, unless another thread is at it already."""
@@ -89,6 +91,8 @@ class Jobs:
             while more and not self._stopping.is_set():
                 with self._app.app_context():
                     more = job()
+        except PilotError as error:
+            log.error("job %s: %s", name, error)
         finally:
             self._running[name].release()
 
@@ -100,15 +104,10 @@ class _Consumer(Consumer):  # type: ignore[misc]
         pass
 
 
-def init_app(app: Flask) -> None:
-    """Give this application its queue. Nothing is written before it is used."""
-    config: Config = app.extensions["pilot.config"]
-    app.extensions["pilot.jobs"] = Jobs(app, config.data_dir / "queue.sqlite")
-
-
 def of(app: Flask) -> Jobs:
-    """The jobs of an application."""
-    jobs: Jobs = app.extensions["pilot.jobs"]
+    """The jobs of an application. Nothing is written before they are used."""
+    config: Config = app.extensions["pilot.config"]
+    jobs: Jobs = app.extensions.setdefault("pilot.jobs", Jobs(app, config.data_dir / "queue.sqlite"))
     return jobs
 
 

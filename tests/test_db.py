@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -141,6 +143,11 @@ def test_a_confirmed_write_survives_a_power_cut(sqlite_app: Flask) -> None:
         }
     # 2 is FULL: https://www.sqlite.org/pragma.html#pragma_synchronous
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_the_schema_that_upgrade_makes_is_the_one_of_the_models(app: Flask) -> None:
+    with db.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), db.metadata) == []
 
 
 def test_requests_of_the_client_have_a_context_of_their_own(app: Flask, client: FlaskClient) -> None:

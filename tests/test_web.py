@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, date, datetime
 
 import pytest
@@ -6,6 +7,7 @@ from flask.testing import FlaskClient
 from flask_babel import force_locale
 
 from pilot import web
+from pilot.accounts.service import SYSTEM, add_user
 from pilot.app import create_app
 from pilot.db import db
 from pilot.errors import InputError
@@ -80,9 +82,15 @@ def test_an_unforeseen_error_tells_nothing_of_the_inside(sqlite_app: Flask, capl
 
 def test_a_page_can_still_be_written_when_the_database_is_gone(sqlite_app: Flask) -> None:
     sqlite_app.testing = False
+    add_user(SYSTEM, "anna@example.com", "viewer", "a calm long secret")
     client = sqlite_app.test_client()
+    token = re.search('name="csrf_token"[^>]*value="([^"]+)"', client.get("/login").text)
+    assert token
+    sent = {"email": "anna@example.com", "password": "a calm long secret", "csrf_token": token.group(1)}
+    client.post("/login", data=sent)
+    assert client.get("/").status_code == 200
     db.drop_all()
-    answer = client.get("/s/some-link")
+    answer = client.get("/")
     assert answer.status_code == 500
     assert "Something went wrong here" in answer.text
     assert "no such table" not in answer.text

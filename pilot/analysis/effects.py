@@ -12,7 +12,7 @@ from pydantic import Field
 from pilot.analysis import review
 from pilot.analysis.comparison import ArmSummary, Check, Comparison
 from pilot.analysis.contract import Analysis
-from pilot.analysis.evidence import FloatArray
+from pilot.analysis.evidence import FloatArray, pooled
 from pilot.analysis.means import MeanDifference, layers, mean_difference
 from pilot.analysis.pairs import Pair
 
@@ -74,7 +74,7 @@ def record(
 
 
 def _plain(pair: Pair) -> Effect | str:
-    groups = [(summary.n, summary.mean, (summary.sd or 0.0) ** 2 * (summary.n - 1)) for summary in pair.summaries()]
+    groups = [pooled(pair.n[row], pair.mean[row], pair.m2[row]) for row in (0, 1)]
     n, mean, m2 = zip(*groups, strict=True)
     difference = mean_difference(n, mean, m2)
     if difference is None:
@@ -113,5 +113,4 @@ def _weights(pair: Pair) -> tuple[FloatArray, str]:
         return evidence.population.astype(np.float64), "population"
     if evidence.assigned is not None and evidence.assigned.any():
         return evidence.assigned.sum(axis=0).astype(np.float64), "assigned customers"
-    assert evidence.moments is not None  # noqa: S101 - the pair has them
-    return evidence.moments.n.sum(axis=0).astype(np.float64), f"{pair.units} of all arms"
+    return pair.everywhere.astype(np.float64), f"{pair.units} of all arms"

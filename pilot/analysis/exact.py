@@ -37,11 +37,10 @@ class ExactPermutation(Analysis):
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
         pair = Pair.of(self, evidence, arm)
+        law = exact_permutation(pair.counts, evidence.levels)
         found = effect(pair, by_strata=True)
         if not isinstance(found, Effect):
             return NotEnoughData(self.key, evidence.outcome, arm, found)
-        assert pair.counts is not None  # noqa: S101 - Pair.of saw to it
-        law = exact_permutation(pair.counts, evidence.levels)
         if law.sd == 0:
             reason = "no stratum has both arms and two different values, so there is nothing to shuffle"
             return NotEnoughData(self.key, evidence.outcome, arm, reason)

@@ -217,7 +217,9 @@ def _arms(values: Sequence[str], control: str | None, place: str) -> tuple[str, 
     if control is None:
         named = [value for value in values if value.casefold() in CONTROL_NAMES]
         if len(named) != 1:
-            raise InputError("which arm is control?", place=place, remedy=f"Name it with --control. Arms: {listed}")
+            raise InputError(
+                "it is not clear which arm is control", place=place, remedy=f"Name it with --control. Arms: {listed}"
+            )
         control = named[0]
     if control not in values:
         raise InputError(f"no row has the arm {control!r}", place=place, remedy=f"Arms: {listed}")

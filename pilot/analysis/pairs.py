@@ -8,7 +8,7 @@ import numpy as np
 
 from pilot.analysis.comparison import ArmSummary
 from pilot.analysis.contract import Analysis
-from pilot.analysis.evidence import Evidence, FloatArray, IntArray, Need, Scale, pooled
+from pilot.analysis.evidence import Evidence, FloatArray, IntArray, Scale, pooled
 from pilot.errors import InputError
 
 
@@ -19,9 +19,9 @@ class Pair:
     Attributes:
         evidence: Where the numbers come from.
         arm, control: Keys of the two arms.
-        n, mean, m2: Moments by (arm, stratum).
-        counts: By (arm, stratum, level), or None.
+        n, mean, m2: Moments by (arm, stratum); a mean of 0 where there is no value.
         assigned: Units by (arm, stratum), or None if unknown.
+        everywhere: Values of all arms of the evidence by stratum.
     """
 
     evidence: Evidence
@@ -30,32 +30,45 @@ class Pair:
     n: IntArray
     mean: FloatArray
     m2: FloatArray
-    counts: IntArray | None
     assigned: IntArray | None
+    everywhere: IntArray
 
     @classmethod
     def of(cls, analysis: Analysis, evidence: Evidence, arm: str) -> Pair:
         """The pair an analysis is asked to compare.
 
         Raises:
-            InputError: The evidence lacks what the analysis needs, its scale does not fit, or `arm` is control or unknown.
+            InputError: The scale does not fit the analysis, there are no moments, or `arm` is control or unknown.
         """
-        _check(analysis, evidence)
+        _check_scale(analysis, evidence)
         rows = [0, evidence.index(arm)]
         if rows[1] == 0:
             others = ", ".join(evidence.arms[1:])
             raise InputError(f"{arm!r} is control", place=evidence.outcome, remedy=f"Compare one of: {others}")
-        assert evidence.moments is not None  # noqa: S101 - checked above
+        if evidence.moments is None:
+            raise InputError(f"{analysis.key} needs moments, which this evidence lacks", place=evidence.outcome)
+        n = evidence.moments.n[rows]
         return cls(
-            evidence,
-            arm,
-            evidence.arms[0],
-            evidence.moments.n[rows],
-            np.where(evidence.moments.n[rows] > 0, evidence.moments.mean[rows], 0.0),
-            np.where(evidence.moments.n[rows] > 0, evidence.moments.m2[rows], 0.0),
-            None if evidence.counts is None else evidence.counts[rows],
-            None if evidence.assigned is None else evidence.assigned[rows],
+            evidence=evidence,
+            arm=arm,
+            control=evidence.arms[0],
+            n=n,
+            mean=np.where(n > 0, evidence.moments.mean[rows], 0.0),
+            m2=np.where(n > 0, evidence.moments.m2[rows], 0.0),
+            assigned=None if evidence.assigned is None else evidence.assigned[rows],
+            everywhere=evidence.moments.n.sum(axis=0),
         )
+
+    @property
+    def counts(self) -> IntArray:
+        """Counts by (arm, stratum, level).
+
+        Raises:
+            InputError: The evidence has none.
+        """
+        if self.evidence.counts is None:
+            raise InputError("the analysis needs counts, which this evidence lacks", place=self.evidence.outcome)
+        return self.evidence.counts[[0, self.evidence.index(self.arm)]]
 
     @property
     def stratified(self) -> bool:
@@ -93,14 +106,12 @@ class Pair:
         )
 
 
-def _check(analysis: Analysis, evidence: Evidence) -> None:
-    if evidence.scale not in analysis.scales:
-        fitting = ", ".join(sorted(scale.value for scale in analysis.scales))
-        raise InputError(
-            f"{analysis.key} does not fit an outcome on the scale {evidence.scale.value!r}",
-            place=evidence.outcome,
-            remedy=f"It is for: {fitting}",
-        )
-    for need, found in ((Need.COUNTS, evidence.counts), (Need.MOMENTS, evidence.moments)):
-        if need in analysis.needs and found is None:
-            raise InputError(f"{analysis.key} needs {need.value}, which this evidence lacks", place=evidence.outcome)
+def _check_scale(analysis: Analysis, evidence: Evidence) -> None:
+    if evidence.scale in analysis.scales:
+        return
+    fitting = ", ".join(sorted(scale.value for scale in analysis.scales))
+    raise InputError(
+        f"{analysis.key} does not fit an outcome on the scale {evidence.scale.value!r}",
+        place=evidence.outcome,
+        remedy=f"It is for: {fitting}",
+    )

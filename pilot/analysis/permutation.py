@@ -32,8 +32,8 @@ from pilot.analysis.evidence import FloatArray, IntArray
 from pilot.analysis.tails import two_sided
 from pilot.errors import InputError
 
-EXPONENT = 60.0
-"""What is left out is below exp(-60), about 1e-26, of what is kept."""
+EXPONENT = 50.0
+"""What is left out is below exp(-50), about 2e-22, of what is kept."""
 
 MAX_STEPS = 2_000
 """Widest span of levels, in their common step."""
@@ -105,7 +105,7 @@ def exact_permutation(counts: npt.ArrayLike, levels: Sequence[float]) -> Permuta
     if varied.any():
         shuffle = _Shuffle.of(table[:, varied], levels)
         upper, lower = shuffle.tails() if total >= expected else shuffle.reflected().tails()[::-1]
-    return PermutationLaw(total, expected, math.sqrt(variance[varied].sum()), upper, lower)
+    return PermutationLaw(total, expected, math.sqrt(variance[varied].sum()), upper + 0.0, lower + 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +184,7 @@ class _Tilted:
             mean = (shuffle.times * tilted.p * shuffle.steps).sum()
             return np.asarray(mean - shuffle.summed.sum()), np.asarray(tilted.spread.sum())
 
-        slope = _increasing_root(excess, np.zeros(()), np.full((), _STEEPEST), tolerance=1e-6)
+        slope = _increasing_root(excess, np.zeros(()), np.full((), _STEEPEST), np.zeros(()), tolerance=1e-6)
         return cls._at(shuffle, float(slope))
 
     @classmethod
@@ -197,7 +197,7 @@ class _Tilted:
             return (shuffle.times * p).sum(axis=1) - shuffle.drawn, (shuffle.times * p * (1 - p)).sum(axis=1)
 
         lowest = -slope * shuffle.steps.max(axis=1).astype(np.float64)
-        intercept = _increasing_root(excess, lowest, np.zeros_like(lowest), tolerance=1e-15)
+        intercept = _increasing_root(excess, lowest, np.zeros_like(lowest), np.zeros_like(lowest), tolerance=1e-15)
         lean = lean + intercept[:, None]
         return cls(shuffle, slope, intercept, expit(lean), expit(-lean))
 
@@ -273,7 +273,7 @@ class _Tilted:
                 arc = phase + step * angle
                 half = np.sin(arc / 2) ** 2
                 with np.errstate(divide="ignore"):  # a factor may vanish
-                    modulus += times / 2 * np.log1p(-4 * p * q * half)
+                    modulus += times / 2 * np.log1p(np.maximum(-4 * p * q * half, -1.0))
                 turn += times * np.arctan2(p * np.sin(arc), 1 - 2 * p * half)
         return np.exp(modulus + 1j * turn)
 
@@ -368,18 +368,18 @@ def _stirling_remainder(n: int) -> float:
     return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / n**2) / n**2) / n**2) / n
 
 
-def _increasing_root(function: SlopedFunction, low: FloatArray, high: FloatArray, *, tolerance: float) -> FloatArray:
-    """Elementwise root of an increasing function by Newton steps kept inside a bracket; `high` where it is too low."""
-    value, slope = function(high)
-    point = high
-    low = np.where(value <= 0, high, low)
+def _increasing_root(
+    function: SlopedFunction, low: FloatArray, high: FloatArray, start: FloatArray, *, tolerance: float
+) -> FloatArray:
+    """Elementwise root of an increasing function by Newton steps inside a bracket; its end where there is no root."""
+    point = start
     for _ in range(200):
+        value, slope = function(point)
+        low, high = np.where(value <= 0, point, low), np.where(value >= 0, point, high)
         with np.errstate(divide="ignore", invalid="ignore"):
             newton = point - value / slope
-        following = np.where((newton > low) & (newton < high), newton, (low + high) / 2)
+        following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
         if (np.abs(following - point) <= tolerance * (1 + np.abs(point))).all():
             break
         point = following
-        value, slope = function(point)
-        low, high = np.where(value <= 0, point, low), np.where(value >= 0, point, high)
     return point

@@ -58,7 +58,7 @@ def spread(pair: Pair) -> list[Check]:
 
 def ceiling(pair: Pair) -> list[Check]:
     """Values piled up at one end of a rating scale."""
-    if pair.counts is None or pair.evidence.scale is not Scale.RATING:
+    if pair.evidence.counts is None or pair.evidence.scale is not Scale.RATING:
         return []
     by_level = pair.counts.sum(axis=1)
     shares = by_level[:, [0, -1]] / np.maximum(by_level.sum(axis=1, keepdims=True), 1)
@@ -132,7 +132,12 @@ def warnings(checks: Iterable[Check]) -> tuple[str, ...]:
 def excluded(pair: Pair) -> Sequence[Check]:
     """Rows that were left out, by reason."""
     return [
-        Check("left out", float(count), "warn", f"{count:,} rows were left out: {reason}.")
+        Check(
+            "left out",
+            float(count),
+            "warn",
+            f"{count:,} {'row was' if count == 1 else 'rows were'} left out: {reason}.",
+        )
         for reason, count in pair.evidence.excluded.items()
         if count
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -85,18 +85,19 @@ class SampleRatio(Analysis):
         """See `Analysis.compare`. It has no estimate; `passed` says whether all is well."""
         pair = Pair.of(self, evidence, arm)
         reached = _reached(pair)
-        lack = self._lack(pair, reached)
+        measure = self._measure(pair)
+        lack = measure.lacking(pair, reached)
         if lack:
             return NotEnoughData(self.key, evidence.outcome, arm, lack)
-        whole = self._ratio(pair, reached, slice(None))
-        checks = (self._check("sample ratio", whole, self.alarm), *self._strata(pair, reached))
+        whole = measure.ratio(reached, slice(None))
+        checks = (_check("sample ratio", whole, self.alarm), *self._strata(pair, reached, measure))
         passed = all(check.status == "pass" for check in checks)
         return record(
             self,
             pair,
             arms=pair.summaries(),
             checks=checks,
-            method=self._method(pair),
+            method=measure.method,
             measure="arm sizes",
             estimate=None,
             low=None,
@@ -108,75 +109,87 @@ class SampleRatio(Analysis):
             log_p=whole.log_p,
             alternative="two-sided (twice the smaller tail)",
             passed=passed,
-            sentence=sentence(self._sizes(pair, reached), self._reading(whole, passed)),
+            sentence=sentence(measure.sizes(pair, reached), _reading(whole, passed)),
         )
 
-    def _planned(self, pair: Pair) -> float | None:
-        """The planned share, or None where the assigned numbers are the measure."""
-        return self.share if self.share is not None or pair.assigned is not None else 0.5
+    def _measure(self, pair: Pair) -> _PlannedShare | _AssignedNumbers:
+        if self.share is None and pair.assigned is not None:
+            return _AssignedNumbers(pair.assigned)
+        return _PlannedShare(0.5 if self.share is None else self.share)
 
-    def _lack(self, pair: Pair, reached: IntArray) -> str:
-        if self._planned(pair) is not None:
-            return "" if reached.any() else f"neither arm has any {pair.units}"
-        assert pair.assigned is not None  # noqa: S101 - or a share would be planned
-        empty = [name for name, n in zip((pair.control, pair.arm), pair.assigned.sum(axis=1), strict=True) if n == 0]
-        return f"nobody was assigned to {empty[0]}" if empty else ""
-
-    def _ratio(self, pair: Pair, reached: IntArray, strata: slice) -> Ratio:
-        share = self._planned(pair)
-        if share is None:
-            assert pair.assigned is not None  # noqa: S101 - or a share would be planned
-            return against_assigned(reached[:, strata], pair.assigned[:, strata])
-        control, pilot = reached[:, strata].sum(axis=1).tolist()
-        return against_share(pilot, control, share)
-
-    def _strata(self, pair: Pair, reached: IntArray) -> list[Check]:
+    def _strata(self, pair: Pair, reached: IntArray, measure: _PlannedShare | _AssignedNumbers) -> list[Check]:
         if not pair.stratified:
             return []
         labels = pair.evidence.strata
+        ratios = [measure.ratio(reached, slice(place, place + 1)) for place in range(len(labels))]
         return [
-            self._check(
-                label or "(none)", self._ratio(pair, reached, slice(place, place + 1)), self.alarm / len(labels)
-            )
-            for place, label in enumerate(labels)
+            _check(label or "(none)", ratio, self.alarm / len(labels))
+            for label, ratio in zip(labels, ratios, strict=True)
         ]
 
-    def _check(self, name: str, ratio: Ratio, alarm: float) -> Check:
-        p = p_value(ratio.log_p)
-        status = "pass" if p >= alarm else "fail"
-        bound = "at least" if status == "pass" else "below"
-        return Check(name, p, status, f"{name}: exact p {p_text(ratio.log_p)}, {bound} the alarm level {alarm:.2g}.")
 
-    def _method(self, pair: Pair) -> str:
-        if self._planned(pair) is None:
-            return "Reached against assigned: exact hypergeometric p by strata, Mantel-Haenszel chi-square"
-        return "Arm sizes against the planned share: exact binomial p, chi-square"
+@dataclass(frozen=True, slots=True)
+class _PlannedShare:
+    """Sizes are measured by the planned share of the pilot arm."""
 
-    def _sizes(self, pair: Pair, reached: IntArray) -> str:
+    share: float
+    method: ClassVar[str] = "Arm sizes against the planned share: exact binomial p, chi-square"
+
+    def lacking(self, pair: Pair, reached: IntArray) -> str:
+        return "" if reached.any() else f"neither arm has any {pair.units}"
+
+    def ratio(self, reached: IntArray, strata: slice) -> Ratio:
+        control, pilot = reached[:, strata].sum(axis=1).tolist()
+        return against_share(pilot, control, self.share)
+
+    def sizes(self, pair: Pair, reached: IntArray) -> str:
         control, pilot = reached.sum(axis=1).tolist()
-        share = self._planned(pair)
-        if share is not None:
-            return (
-                f"{pair.arm} has {pilot:,} and {pair.control} {control:,} {pair.units}, {percent(round(pilot / (pilot + control), 4))} "
-                f"in {pair.arm} where {percent(share)} were planned"
-            )
-        assert pair.assigned is not None  # noqa: S101 - or a share would be planned
-        given = pair.assigned.sum(axis=1).tolist()
+        found = percent(round(pilot / (pilot + control), 4))
         return (
-            f"{pair.evidence.outcome}: {pilot:,} of {given[1]:,} assigned customers of {pair.arm} and {control:,} of "
-            f"{given[0]:,} of {pair.control}"
+            f"{pair.arm} has {pilot:,} and {pair.control} {control:,} {pair.units}, "
+            f"{found} in {pair.arm} where {percent(round(self.share, 4))} were planned"
         )
 
-    def _reading(self, whole: Ratio, passed: bool) -> str:
-        p = f"exact p {p_text(whole.log_p)}"
-        if passed:
-            return f"chance alone explains such sizes ({p})"
-        return f"chance alone hardly explains such sizes ({p}): find the cause before believing any comparison"
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _AssignedNumbers:
+    """Sizes are measured by the numbers assigned, by (arm, stratum)."""
+
+    assigned: IntArray
+    method: ClassVar[str] = "Reached against assigned: exact hypergeometric p by strata, Mantel-Haenszel chi-square"
+
+    def lacking(self, pair: Pair, reached: IntArray) -> str:
+        both = zip((pair.control, pair.arm), self.assigned.sum(axis=1), strict=True)
+        empty = [name for name, n in both if n == 0]
+        return f"nobody was assigned to {empty[0]}" if empty else ""
+
+    def ratio(self, reached: IntArray, strata: slice) -> Ratio:
+        return against_assigned(reached[:, strata], self.assigned[:, strata])
+
+    def sizes(self, pair: Pair, reached: IntArray) -> str:
+        (control, pilot), (given, given_pilot) = reached.sum(axis=1).tolist(), self.assigned.sum(axis=1).tolist()
+        return (
+            f"{pair.evidence.outcome}: {pilot:,} of {given_pilot:,} assigned customers of {pair.arm} "
+            f"and {control:,} of {given:,} of {pair.control}"
+        )
+
+
+def _check(name: str, ratio: Ratio, alarm: float) -> Check:
+    p = p_value(ratio.log_p)
+    status = "pass" if p >= alarm else "fail"
+    bound = "at least" if status == "pass" else "below"
+    return Check(name, p, status, f"{name}: exact p {p_text(ratio.log_p)}, {bound} the alarm level {alarm:.2g}.")
+
+
+def _reading(whole: Ratio, passed: bool) -> str:
+    p = f"exact p {p_text(whole.log_p)}"
+    if passed:
+        return f"chance alone can explain such sizes ({p})"
+    return f"chance alone can hardly explain such sizes ({p}): find the cause before believing any comparison"
 
 
 def _reached(pair: Pair) -> IntArray:
     """Units that came as far as this outcome, by (arm, stratum)."""
-    step = pair.evidence.scale is Scale.BINARY and pair.counts is not None and set(pair.evidence.levels) <= {0.0, 1.0}
-    if step and pair.assigned is not None and np.array_equal(pair.n, pair.assigned):
+    if pair.evidence.scale is Scale.BINARY and pair.assigned is not None and np.array_equal(pair.n, pair.assigned):
         return np.rint(pair.n * pair.mean).astype(np.int64)
     return pair.n

@@ -34,16 +34,17 @@ def reading(pair: Pair, low: float, high: float) -> str:
 
 def against_margin(pair: Pair, low: float, high: float, margin: float) -> str:
     """What the interval says of a worsening by the margin; a worsening within the margin is still called one."""
-    sign = 1 if pair.evidence.higher_is_better else -1
-    worst, best = (low, high) if sign > 0 else (-high, -low)
-    word = "lower" if sign > 0 else "higher"
+    higher_is_better = pair.evidence.higher_is_better
+    worst, best = (low, high) if higher_is_better else (-high, -low)
+    word, side = ("lower", "below") if higher_is_better else ("higher", "above")
     limit = _amount(pair, margin, _digits(pair, margin))
+    if worst > -margin and best < 0:
+        return f"the whole interval lies {side} zero, so it is {word}, yet by less than the margin of {limit}"
     if worst > -margin:
-        inside = f"a value {limit} or more {word} lies outside the interval"
-        return f"{inside}, although the whole interval says it is {word}" if best < 0 else inside
+        return f"even the worse end of the interval stays within the margin of {limit}"
     if best < -margin:
         return f"the whole interval lies beyond the margin: it is {word} by more than {limit}"
-    return f"a value {limit} or more {word} is not ruled out"
+    return f"a true value that is {word} by the margin of {limit} or more is not ruled out"
 
 
 def percent(share: float) -> str:

@@ -75,7 +75,7 @@ class Newcombe(Analysis):
 
     key = "newcombe"
     label = "Difference of shares (Newcombe)"
-    needs = frozenset({Need.COUNTS, Need.ASSIGNED})
+    needs = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
     scales = frozenset({Scale.BINARY})
     reference = "Newcombe 1998, Statistics in Medicine 17:873, method 10"
 
@@ -117,7 +117,7 @@ def yes_of(pair: Pair) -> tuple[tuple[int, int], tuple[int, int]]:
         InputError: The outcome has other values than 0 and 1.
     """
     levels = pair.evidence.levels
-    if pair.counts is None or not set(levels) <= {0.0, 1.0}:
+    if not set(levels) <= {0.0, 1.0}:
         raise InputError("a yes or no outcome has the values 0 and 1 only", place=pair.evidence.outcome)
     said_yes = pair.counts[:, :, [level == 1.0 for level in levels]].sum(axis=(1, 2))
     control, pilot = zip(said_yes.tolist(), pair.counts.sum(axis=(1, 2)).tolist(), strict=True)

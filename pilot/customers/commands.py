@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 
 from pilot import clock
 from pilot.accounts.service import SYSTEM
+from pilot.config import current
 from pilot.console import json_option, result, table
 from pilot.customers import service
 from pilot.customers.service import ImportResult
@@ -20,6 +21,7 @@ from pilot.errors import InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LABELS = {"email": "e-mail", "sales_rep": "sales rep"}
+_MEANINGS = {("cancelled", "true"): "cancelled", ("cancelled", ""): "not cancelled"}
 _BAR = 30
 _SHOWN = 10
 
@@ -126,6 +128,8 @@ def _segments_of(path: Path) -> list[dict[str, Any]]:
 
 def _told(taken: ImportResult, file: Path, *, dry_run: bool) -> str:
     """What became of a file: the counts, how it was read, and the first refusals."""
+    if not taken.accepted and taken.unchanged:
+        return f"{file.name} is in the base already: nothing was changed ({_number(taken.unchanged, taken.kind)})."
     lines = [_outcome(taken, file, dry_run=dry_run), "", *_how_read(taken.how)]
     if taken.errors:
         rows = [(error.line, error.column, _short(error.value, 30), error.reason) for error in taken.errors[:_SHOWN]]
@@ -138,10 +142,8 @@ def _told(taken: ImportResult, file: Path, *, dry_run: bool) -> str:
 
 
 def _outcome(taken: ImportResult, file: Path, *, dry_run: bool) -> str:
-    if not taken.accepted and taken.unchanged:
-        return f"{file.name} is in the base already: nothing was changed ({taken.unchanged:,} {taken.kind})."
     verb = "would be taken over" if dry_run else "taken over"
-    counts = [f"{taken.accepted:,} {taken.kind} {verb}"]
+    counts = [f"{_number(taken.accepted, taken.kind)} {verb}"]
     if taken.unchanged:
         counts.append(f"{taken.unchanged:,} unchanged")
     counts.append(f"{taken.rejected:,} refused" if taken.rejected else "none refused")
@@ -152,32 +154,48 @@ def _how_read(how: dict[str, Any]) -> list[str]:
     """How the file was understood, for a person to check."""
     facts = [("Text", f"{how['encoding']}, columns separated by {how['delimiter']}")] if "encoding" in how else []
     facts += [(label, how[name]) for name, label in (("numbers", "Numbers"), ("days", "Dates")) if name in how]
-    columns = how.get("columns", {})
-    facts += [
-        ("Columns" if not number else "", f"{name} ← {column}") for number, (name, column) in enumerate(columns.items())
-    ]
-    for name, words in how.get("words", {}).items():
-        read_as = ", ".join(f"{word or '(empty)'} → {meaning or '–'}" for word, meaning in words.items())
-        facts.append((columns.get(name, name), read_as))
+    columns: dict[str, str] = how.get("columns", {})
+    widest = max(map(len, columns), default=0)
+    for name, column in columns.items():
+        facts.append(("Columns", f"{name:<{widest}} ← {column}{_words_read(name, how.get('words', {}).get(name, {}))}"))
+    if how.get("not_read"):
+        facts.append(("Not read", ", ".join(how["not_read"])))
     if "derived" in how:
         facts.append(("Derived", how["derived"]))
     if strangers := how.get("customers_not_in_base"):
-        facts.append(("Note", f"{strangers:,} customers in it are not in the base; their rows count once they are"))
-    return [f"  {label:<9} {fact}" for label, fact in facts]
+        facts.append(
+            ("Note", f"customers in it who are not in the base: {strangers:,}; their rows count once they are")
+        )
+    before = ["", *(label for label, _ in facts)]
+    return [
+        f"  {'' if label == above else label:<9} {fact}" for above, (label, fact) in zip(before, facts, strict=False)
+    ]
+
+
+def _words_read(field: str, words: dict[str, str]) -> str:
+    """What words were read as, where that is not what they say."""
+    told = [
+        f"{word} → {_MEANINGS.get((field, meaning), meaning or 'left empty')}"
+        for word, meaning in words.items()
+        if word.casefold() != meaning
+    ]
+    return f"  ({', '.join(told)})" if told else ""
 
 
 def _summed_up(summary: dict[str, Any]) -> str:
     """The base in words and bars."""
-    profiled = summary["profiled"]
+    profiled, currency = summary["profiled"], current().currency
+    if not profiled:
+        return "There are no customers yet. Begin with: pilot import customers FILE"
     lines = [
-        f"{profiled:,} customers as of {summary['as_of']}",
+        f"{_number(profiled, 'customers')} as of {summary['as_of']}",
         "",
-        f"  Orders              {summary['orders']:>16,}",
-        f"  Revenue             {summary['revenue']:>16,.0f}",
-        f"  … last twelve months{summary['revenue_year']:>16,.0f}",
+        f"  {'Orders':<34} {summary['orders']:>14,}",
+        f"  {'Revenue, ' + currency:<34} {summary['revenue']:>14,.0f}",
+        f"  {'  of the last twelve months':<34} {summary['revenue_year']:>14,.0f}",
     ]
     if summary["share_of_top_fifth"] is not None:
-        lines.append(f"  … from the top fifth{summary['share_of_top_fifth']:>16.1%}")
+        lines.append(f"  {'  of that from the top fifth':<34} {summary['share_of_top_fifth']:>14.1%}")
     lines += ["", "How they stand, each by its own rhythm", *_bars(summary["activity"], profiled)]
     lines += ["", "What is not known of them", *_bars(summary["missing"], summary["customers"])]
     return "\n".join(lines)
@@ -195,16 +213,29 @@ def _bars(counts: dict[str, int], total: int) -> list[str]:
 def _segmented(rows: list[dict[str, Any]], unmatched: int, moved: int) -> str:
     total = sum(row["customers"] for row in rows) + unmatched
     body = [
-        (row["name"], row["customers"], f"{row['customers'] / total:.1%}" if total else "", row["rule"], row["channel"])
+        (
+            row["name"],
+            row["customers"],
+            f"{row['customers'] / total if total else 0:>6.1%}",
+            row["rule"],
+            row["channel"],
+        )
         for row in rows
     ]
-    lines = [table(["Segment", "Customers", "Share", "Rule", "Channel"], body)]
+    lines = [table(["Segment", "Customers", " Share", "Rule", "Channel"], body), ""]
     if unmatched:
-        lines.append(f"{unmatched:,} customers match no rule.")
+        lines.append(f"{_number(unmatched, 'customers')} in no segment: no rule matches.")
     if not total:
-        lines.append("No customer has a profile yet: run pilot profile.")
-    lines.append(f"{moved:,} customers crossed from one segment to another." if moved else "Nobody crossed.")
+        lines.append("No customer has a profile yet. Make them with: pilot profile")
+    else:
+        lines.append(f"{_number(moved, 'customers') if moved else 'Nobody'} crossed from one segment to another.")
     return "\n".join(lines)
+
+
+def _number(number: int, kind: str) -> str:
+    """A number with its noun: `1 customer`, `3 touches`."""
+    singular = "touch" if kind == "touches" else kind.removesuffix("s")
+    return f"{number:,} {singular if number == 1 else kind}"
 
 
 def _short(text: str, longest: int) -> str:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from pilot.errors import InputError
 
@@ -34,6 +34,15 @@ _LETTERS = {"cp1250": "ąćęłńśźżĄĆĘŁŃŚŹŻ", "cp1252": "àèìòù�
 """Letters that tell Polish from Italian: those at different places, or at none, in the other code page."""
 
 
+class Record(NamedTuple):
+    """One record: the lines it stands on, its cells, and what keeps it from being split into them, if anything."""
+
+    line: int
+    last_line: int
+    cells: list[str]
+    fault: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Delimited:
     """A delimited file, understood: its encoding, delimiter and header."""
@@ -43,25 +52,33 @@ class Delimited:
     delimiter: str
     header: tuple[str, ...]
 
-    def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Records below the header with the line each begins on; empty ones are left out.
+    def records(self) -> Iterator[Record]:
+        """The records below the header; empty ones are left out, broken ones carry their fault.
 
         Raises:
-            InputError: The file is damaged, or a cell has no end; the place names the line.
+            InputError: The file is damaged.
         """
-        with _text(self.path, self.encoding) as text:
-            reader = csv.reader(text, delimiter=self.delimiter)
-            line = 1
-            with _faults(self.path, lambda: reader.line_num):
-                while not next(reader):
-                    pass  # blank lines above the header
-                while True:
-                    line = reader.line_num + 1
+        with _text(self.path, self.encoding) as text, _damage(self.path):
+            reader = csv.reader(text, delimiter=self.delimiter, strict=True)
+            while not next(reader):
+                pass  # blank lines above the header
+            while True:
+                line = reader.line_num + 1
+                try:
                     cells = next(reader, None)
-                    if cells is None:
-                        return
-                    if any(cells) and not "".join(cells).isspace():
-                        yield line, cells
+                except csv.Error as error:
+                    yield Record(line, reader.line_num, [], _fault(error))
+                    continue
+                if cells is None:
+                    return
+                if any(cells) and not "".join(cells).isspace():
+                    yield Record(line, reader.line_num, cells)
+
+
+def _fault(error: csv.Error) -> str:
+    if "expected after" in str(error):
+        return "a quotation mark within a quoted cell is not doubled"
+    return "a quotation mark was opened and not closed"
 
 
 def understand(path: Path, familiar: Callable[[Sequence[str]], int]) -> Delimited:
@@ -76,7 +93,7 @@ def understand(path: Path, familiar: Callable[[Sequence[str]], int]) -> Delimite
     """
     _refuse_other_formats(path)
     encoding = _encoding(path)
-    with _text(path, encoding) as text, _faults(path, lambda: 1):
+    with _text(path, encoding) as text, _damage(path):
         sample = list(islice(text, _SAMPLE))
     delimiter = max(DELIMITERS, key=lambda candidate: _fit(sample, candidate, familiar))
     header = tuple(cell.strip() for cell in _split(sample, delimiter)[0])
@@ -115,8 +132,8 @@ def _text(path: Path, encoding: str) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _faults(path: Path, line: Callable[[], int]) -> Iterator[None]:
-    """Turn what can go wrong while reading into an error that names file and line."""
+def _damage(path: Path) -> Iterator[None]:
+    """Turn what can go wrong while reading into an error that names the file."""
     try:
         yield
     except (EOFError, OSError, zlib.error) as error:
@@ -125,18 +142,12 @@ def _faults(path: Path, line: Callable[[], int]) -> Iterator[None]:
             place=path.name,
             remedy="It is damaged or was cut off; fetch it again",
         ) from error
-    except csv.Error as error:
-        raise InputError(
-            f"a cell has no end: {error}",
-            place=f"{path.name}, line {line()}",
-            remedy="A quotation mark was opened there or before and not closed",
-        ) from error
 
 
 def _refuse_other_formats(path: Path) -> None:
     if not path.is_file():
         raise InputError("there is no such file", place=str(path), remedy="Check the path")
-    with _faults(path, lambda: 1), _bytes(path) as raw:
+    with _damage(path), _bytes(path) as raw:
         start = raw.read(_BLOCK)
     for magic, what in _OTHER_FORMATS.items():
         if start.startswith(magic):
@@ -164,7 +175,7 @@ def _encoding(path: Path) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     high: Counter[int] = Counter()
     broken = accented = lines = first_broken = 0
-    with _faults(path, lambda: 1), _bytes(path) as raw:
+    with _damage(path), _bytes(path) as raw:
         marked = raw.read(3) == codecs.BOM_UTF8
         raw.seek(0)
         while block := raw.read(_BLOCK):
@@ -175,7 +186,7 @@ def _encoding(path: Path) -> str:
                 if damage and not broken:
                     first_broken = 1 + lines + text.count("\n", 0, text.index("�"))
                 broken += damage
-                accented += sum(letter > "\x7f" for letter in text) - damage
+                accented += len(text) - len(text.encode("ascii", "ignore")) - damage
             lines += text.count("\n")
     broken += len(decoder.decode(b"", final=True))
     if not broken:

@@ -48,6 +48,8 @@ class Reading:
 class Importer(Part):
     """Reads one kind of file.
 
+    One with a setting `columns`, their column by our field name, can be given a person's column map.
+
     Attributes:
         kinds: What it can read: of `customers`, `orders`, `touches`.
     """

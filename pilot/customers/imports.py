@@ -129,11 +129,12 @@ class Sieve:
         if self.strict and self.refused:
             first = self.errors[0]
             what = f"{first.column} {first.value!r}: " if first.column else ""
+            listed = f" (all refused rows: {self.rejects})" if self._out is not None else ""
             raise InputError(
                 f"{what}{first.reason}. {self.refused:,} of {self.passed + self.refused:,} rows cannot be taken over, "
                 "so none is",
                 place=f"{self.path.name}, line {first.line}",
-                remedy="Correct the file, or take the good rows by importing without --strict",
+                remedy=f"Correct the file{listed}, or take the good rows by importing without --strict",
             )
 
     def result(

@@ -84,7 +84,7 @@ def order_records(reading: Reading) -> Iterator[OrderRecord | RowError]:
 
 
 def touch_records(reading: Reading) -> Iterator[TouchRecord | RowError]:
-    """The touches of a file. What costs nothing by the file costs what the channel's rates say."""
+    """The touches of a file. One whose cost the file does not tell costs what the rates of its channel say."""
     channels = {part.key: part for part in plugins().all("handling_channels")}
     rates: dict[str, Any] = {}
 

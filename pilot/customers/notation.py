@@ -19,7 +19,8 @@ _BODY = {
     ",": re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?|,[0-9]+"),
     ".": re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"),
 }
-_PLAIN = re.compile(r"-?[0-9]+")
+_PLAIN = {",": re.compile(r"-?[0-9]+(?:,[0-9]+)?"), ".": re.compile(r"-?[0-9]+(?:\.[0-9]+)?")}
+"""What most values look like; the long way round is for the others."""
 _NAMES = {",": "comma", ".": "point"}
 
 _TIME = r"(?:[T ]\s*[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?\s*(?:[AaPp][Mm]|Z|[+-][0-9]{2}:?[0-9]{2})?)?"
@@ -60,8 +61,8 @@ class Numbers:
 
     def read(self, text: str) -> str | None:
         """The number with a decimal point and no grouping, as `-1234.50`; None if it is not one."""
-        if _PLAIN.fullmatch(text):
-            return text
+        if _PLAIN[self.decimal].fullmatch(text):
+            return text.replace(",", ".")
         sign, body = _bare(text)
         if not _BODY[self.decimal].fullmatch(body):
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -240,24 +241,23 @@ def _importer(kind: str, path: Path, mapping: dict[str, str] | None, key: str | 
     """The importer asked for, or the most special one that recognises the file: the last registered."""
     if kind not in KINDS:
         raise InputError(f"{kind!r} cannot be imported", remedy=f"Import {', '.join(KINDS)}")
-    fitting = [part for part in plugins().all("importers") if kind in part.kinds]
+    fitting = [part for part in plugins().all("importers") if kind in part.kinds and (_takes_map(part) or not mapping)]
+    settings = {"columns": mapping} if mapping else {}
     if key is not None:
         part = plugins().get("importers", key)
         if part not in fitting:
             raise InputError(
-                f"the importer {key!r} does not read {kind}",
+                f"the importer {key!r} does not read {kind}{' by a column map' if mapping else ''}",
                 remedy=f"Choose from {', '.join(part.key for part in fitting)}",
             )
-        return _built(part, mapping)
-    for part in reversed(fitting):
-        importer = _built(part, mapping)
-        if importer.recognises(path):
-            return importer
-    return _built(plugins().get("importers", "csv"), mapping)  # which says what is wrong with the file
+        fitting = [part]
+    importers: list[Importer] = [part.restore(settings) for part in reversed(fitting)]
+    recognised = (importer for importer in importers if len(importers) == 1 or importer.recognises(path))
+    return next(recognised, importers[-1])  # the general one comes last, and says what is wrong with the file
 
 
-def _built(part: type[Importer], mapping: dict[str, str] | None) -> Importer:
-    return part.restore({"columns": mapping} if mapping else {})
+def _takes_map(part: type[Importer]) -> bool:
+    return any(setting.name == "columns" for setting in dataclasses.fields(part))  # type: ignore[arg-type]
 
 
 def _counted(column: sa.orm.InstrumentedAttribute[Any]) -> dict[str, int]:

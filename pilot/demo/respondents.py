@@ -6,14 +6,13 @@ They know nothing of the product's inside. What they can answer they read from t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email import policy
-from email.message import EmailMessage
 from email.parser import BytesParser
 from html.parser import HTMLParser
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import numpy as np
@@ -121,22 +120,20 @@ class Mailbox:
         """The mailbox that lies in this folder."""
         self._folder, self._seen = folder, set[str]()
 
-    def fresh(self) -> Iterator[Mail]:
+    def fresh(self) -> list[Mail]:
         """New messages, in the order of their recipients."""
-        mails = []
-        for path in (self._folder / "new").glob("*"):
-            if path.name not in self._seen:
-                self._seen.add(path.name)
-                mails.append(_read(path))
-        return iter(sorted(mails, key=lambda mail: mail.to))
+        paths = [path for path in (self._folder / "new").glob("*") if path.name not in self._seen]
+        self._seen.update(path.name for path in paths)
+        return sorted(map(_read, paths), key=lambda mail: mail.to)
 
 
 def _read(path: Path) -> Mail:
     with path.open("rb") as readable:
-        message = BytesParser(_class=EmailMessage, policy=policy.default).parse(readable)
-    text = message.get_body(("plain",))
-    links = dict.fromkeys(LINK.findall(text.get_content())) if text is not None else {}
-    return Mail(str(message["To"]), str(message["Content-Language"] or "en"), tuple(links))
+        message = BytesParser().parse(readable)
+    text = next(part for part in message.walk() if part.get_content_type() == "text/plain")
+    body = cast("bytes", text.get_payload(decode=True)).decode()
+    links = dict.fromkeys(LINK.findall(body))
+    return Mail(str(message["To"]), str(message["Content-Language"]), tuple(links))
 
 
 @dataclass(slots=True)

@@ -122,7 +122,8 @@ def _listen(port: int) -> socket.socket:
 def _configure(out: Path, address: str) -> Config:
     """Settings of the demo, which win over the environment's: it never touches a real database or mail server.
 
-    They are also written to `pilot.toml`: `PILOT_CONFIG=... pilot serve` works on it later."""
+    They are also written to `pilot.toml`: `PILOT_CONFIG=... pilot serve` works on it later.
+    """
     settings: dict[str, Any] = {
         "secret_key": secrets.token_urlsafe(48),
         "data_dir": str(out.resolve()),
@@ -248,7 +249,7 @@ def _subjects(plan: Plan) -> list[life.Subject]:
 def _survey(journey: Journey, plan: Plan, address: str) -> respondents.Crowd:
     """Survey wave and one reminder; the customers read their mail and answer over HTTP."""
     mailbox = respondents.Mailbox(journey.out / "mail")
-    list(mailbox.fresh())  # the notices have been read
+    mailbox.fresh()  # the notices have been read
     crowd = respondents.Crowd(journey.seed, address, _addresses(plan))
     clock.travel(datetime.combine(plan.calendar.end, time(9), UTC))
     with step("Survey links sent"):
@@ -256,14 +257,14 @@ def _survey(journey: Journey, plan: Plan, address: str) -> respondents.Crowd:
         mail.send_due()
     with step("Customers answer in their browsers"):
         db.session.rollback()
-        for letter in track(list(mailbox.fresh()), "Customers answer"):
+        for letter in track(mailbox.fresh(), "Customers answer"):
             crowd.receive(letter, "invitation")
     clock.travel(datetime.combine(plan.calendar.end + timedelta(days=7), time(9), UTC))
     with step("One reminder, more answers"):
         surveys.remind(SYSTEM, plan.key)
         mail.send_due()
         db.session.rollback()
-        for letter in track(list(mailbox.fresh()), "Customers answer"):
+        for letter in track(mailbox.fresh(), "Customers answer"):
             crowd.receive(letter, "reminder")
     return crowd
 

@@ -36,7 +36,10 @@ def experiment() -> None:
 @console.json_option
 @with_appcontext
 def create(plan: Path, as_json: bool) -> None:
-    """Check the plan in the file PLAN.toml and keep it as a draft; a draft of the same key is replaced."""
+    """Keep a plan as a draft.
+
+    PLAN is a TOML file; it is checked first. A draft of the same key is replaced.
+    """
     made = service.create(SYSTEM, load_toml(plan), place=plan.name)
     _tell(made, as_json, f"{made.key} is a draft. When nothing in it shall change: pilot experiment seal {made.key}")
 
@@ -64,7 +67,10 @@ def list_(as_json: bool) -> None:
 @console.json_option
 @with_appcontext
 def show(key: str, as_json: bool) -> None:
-    """The plan in words, its hash, the frame, the draw by stratum and arm, and the dates."""
+    """Show plan, hashes, draw and dates.
+
+    The plan stands there in words, the draw by stratum and arm.
+    """
     from pilot.experiments.outline import outline
 
     found = service.get(key)
@@ -83,7 +89,10 @@ def show(key: str, as_json: bool) -> None:
 @console.json_option
 @with_appcontext
 def seal(key: str, as_json: bool) -> None:
-    """Freeze plan, survey version and frame under their hashes. There is no way back."""
+    """Freeze plan, survey and frame.
+
+    Each gets its hash. There is no way back.
+    """
     sealed = service.seal(SYSTEM, key)
     _tell(
         sealed,
@@ -118,7 +127,10 @@ def draw(key: str, public_value: str, as_json: bool) -> None:
 @console.json_option
 @with_appcontext
 def notify(key: str, as_json: bool) -> None:
-    """Queue the notice to every customer of every arm; `pilot mail send` sends it."""
+    """Queue the notice to every customer.
+
+    All arms get the same; `pilot mail send` sends it. Doing it again queues nobody twice.
+    """
     queued = service.notify(SYSTEM, key)
     console.result(
         {"key": key, "queued": queued},

@@ -85,7 +85,8 @@ def _open(experiment: Experiment, arm: str, channel: str) -> int:
         Unit.experiment_id, Unit.customer_id, sa.literal(channel), sa.literal(clock.now(), Case.opened_at.type)
     ).where(Unit.experiment_id == experiment.id, Unit.arm == arm, ~has_case)
     into = ["experiment_id", "customer_id", "channel", "opened_at"]
-    result = db.session.execute(sa.insert(Case).from_select(into, units.order_by(Unit.id)))
+    opening = sa.insert(Case).from_select(into, units.order_by(Unit.id))
+    result = db.session.execute(opening.execution_options(preserve_rowcount=True))
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 

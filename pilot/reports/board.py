@@ -130,6 +130,11 @@ class Mails:
     uncertain: int
     withdrawn: int
 
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.waiting + self.sent + self.failed + self.uncertain + self.withdrawn
+
 
 @dataclass(frozen=True, slots=True)
 class Board:
@@ -183,9 +188,9 @@ def board(experiment: Experiment) -> Board:
         plan=plan,
         steps=steps(experiment),
         next=next_step(experiment, plan, waved=waved, analysed=experiment.id in _with(AnalysisRun)),
-        flow=[(size, flow[size.arm]) for size in sizes if size.arm in flow],
+        flow=[(size, flow[size.arm]) for size in sizes if size.customers],
         answers=answers if waved else [],
-        mails=[_mails(experiment.id, kind) for kind in MAIL_KINDS],
+        mails=[mails for kind in MAIL_KINDS if (mails := _mails(experiment.id, kind)).total],
         trail=trail(f"experiment:{experiment.key}"),
     )
 

@@ -152,7 +152,7 @@ def differences(panels: Sequence[Panel], alt: str) -> Picture:
 def outcome(own: Distribution | Means, panel: Panel | None, alt: str) -> Picture:
     """What each arm did, on the left, and the difference between them on the right."""
     with _style():
-        figure = _figure(1.62)
+        figure = _figure(1.3 + 0.32 * (len(panel.lines) if panel else 1))
         columns = 1 if panel is None else 2
         grid = figure.subplots(1, columns, squeeze=False, gridspec_kw={"wspace": 0.14})[0]
         _draw_distribution(grid[0], own) if isinstance(own, Distribution) else _draw_means(grid[0], own)
@@ -175,7 +175,7 @@ def _draw_distribution(axes: Axes, own: Distribution) -> None:
     axes.set_xticks(range(len(own.levels)), own.levels)
     axes.tick_params(axis="x", labelcolor=INK, length=0)
     axes.set_yticks([])
-    axes.set_ylim(0, max(max(shares.values) for shares in own.arms) * 1.12 or 1)
+    axes.set_ylim(0, max(max(shares.values) for shares in own.arms) * 1.22 or 1)
     _legend(axes)
 
 

@@ -66,7 +66,7 @@ def _panel(
     if threshold is None and planned.margin is not None:
         threshold = harm * planned.margin
     return charts.Panel(
-        title=wording.short(title, 48),
+        title=wording.short(title, 40),
         lines=lines,
         threshold=threshold,
         harm=harm,
@@ -83,7 +83,7 @@ def _line(material: Material, result: Result, figures: Figures, *, labelled: boo
     if isinstance(found, NotEnoughData) or found.estimate is None:
         return None
     place = [arm.key for arm in material.plan.arms].index(found.arm) - 1
-    label = wording.short(material.arm_label(found.arm), _SHORT) if labelled else ""
+    label = wording.short(material.arm_label(found.arm), 20) if labelled else ""
     return charts.Line(label, place, found.estimate, found.low, found.high, figures.difference(found.estimate))
 
 

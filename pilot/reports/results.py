@@ -119,7 +119,7 @@ def _held(material: Material, condition: Condition) -> Held:
 
 def _evidence(condition: Condition, figures: Figures | None) -> str:
     if condition.reason or figures is None:
-        return condition.reason
+        return condition.reason[:1].upper() + condition.reason[1:]
     text: str = _(
         "Difference %(difference)s, interval %(interval)s",
         difference=figures.difference(condition.estimate),

@@ -56,6 +56,7 @@ def analyse(actor: Actor, key: str) -> list[AnalysisRun]:
     plan = experiments.plan_of(experiment)
     rows = [_row(experiment, task) for task in tasks(experiment, plan)]
     with transaction():
+        db.session.execute(sa.select(Experiment.id).where(Experiment.id == experiment.id).with_for_update())
         known = _known(experiment.id, [row.fingerprint for row in rows])
         fresh = [row for row in rows if row.fingerprint not in known]
         db.session.add_all(fresh)

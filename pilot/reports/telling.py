@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 from pilot.analysis import Comparison, NotEnoughData
 from pilot.experiments.plan import Plan
 from pilot.reports import wording
-from pilot.reports.decision import ArmVerdict, Condition
+from pilot.reports.decision import ArmVerdict, Condition, Decision
 from pilot.reports.material import Material, Result
 
 
@@ -15,6 +15,17 @@ def verdict_name(verdict: str | None) -> str:
     """The verdict in two words."""
     names = {"roll_out": _("Roll out"), "do_not": _("Do not roll out"), "inconclusive": _("Inconclusive")}
     return str(names.get(verdict or "", _("Not decided yet")))
+
+
+def overall(decision: Decision) -> str:
+    """The verdict on a pilot with several pilot arms in one sentence."""
+    if decision.verdict == "roll_out":
+        text = _("Roll out: every pilot arm passes the rule.")
+    elif decision.verdict == "do_not":
+        text = _("Do not roll out: no pilot arm is good enough.")
+    else:
+        text = _("Inconclusive: the pilot arms do not agree, or none of them could tell.")
+    return str(text)
 
 
 def headline(plan: Plan, arm: ArmVerdict) -> str:
@@ -79,7 +90,7 @@ def caveats(plan: Plan, arm: ArmVerdict) -> list[str]:
                 outcome=_label(plan, not_worse.outcome),
             )
         )
-    if arm.alarms and not arm.blocked:
+    if arm.alarms and arm.verdict != "inconclusive":
         found.append(alarm_text(arm))
     return found
 
@@ -96,9 +107,9 @@ def effect(material: Material, result: Result) -> str:
         return found.sentence
     text = _(
         "%(pilot)s: %(value)s; %(control)s: %(other)s. Difference %(difference)s, %(level)s interval %(interval)s.",
-        pilot=material.arm_label(found.arm),
+        pilot=wording.short(material.arm_label(found.arm), 60),
         value=figures.value(pilot.mean),
-        control=material.arm_label(found.control),
+        control=wording.short(material.arm_label(found.control), 60),
         other=figures.value(control.mean),
         difference=figures.difference(found.estimate),
         level=wording.level(found.level),
@@ -155,7 +166,8 @@ def _doubt(not_worse: Condition, cheaper: Condition, names: dict[str, str]) -> s
 
 def _needed(material: Material, condition: Condition, arm: str) -> str:
     if condition.reason:
-        return str(_("There was too little data: %(reason)s.", reason=condition.reason.rstrip(".")))
+        names = {"outcome": _label(material.plan, condition.outcome), "reason": condition.reason.rstrip(".")}
+        return str(_("There was too little data on “%(outcome)s”: %(reason)s.", **names))
     if condition.needed is None:
         return str(_("A larger pilot alone would hardly help: the saving that was hoped for was not seen."))
     numbers = {

@@ -83,6 +83,11 @@ def visit_of(invitation_id: int) -> Visit:
     return found
 
 
+def takes_answers(closes_at: datetime, closed_at: datetime | None, moment: datetime) -> bool:
+    """Whether a wave with these dates takes answers at a moment."""
+    return closed_at is None and moment < closes_at
+
+
 def questionnaire(survey_id: int, digest: str) -> Questionnaire:
     """The survey version brought to life; a published version never changes, so it is built once."""
     shelf: dict[str, Questionnaire] = current_app.extensions.setdefault("pilot.questionnaires", {})
@@ -146,7 +151,9 @@ def _visit(condition: sa.ColumnElement[bool]) -> Visit | None:
             Invitation.id,
             Invitation.nonce,
             Invitation.language,
-            Wave,
+            Wave.survey_id,
+            Wave.closes_at,
+            Wave.closed_at,
             Survey.digest,
             Experiment.state,
             Response.language.label("answered_in"),
@@ -165,16 +172,16 @@ def _visit(condition: sa.ColumnElement[bool]) -> Visit | None:
     if row is None:
         return None
     answered = row.completed_at is not None
-    is_open = row.state == "running" and row.Wave.open_at(clock.now())
+    is_open = row.state == "running" and takes_answers(row.closes_at, row.closed_at, clock.now())
     return Visit(
         invitation_id=row.id,
         nonce=row.nonce,
-        survey_id=row.Wave.survey_id,
+        survey_id=row.survey_id,
         survey_digest=row.digest,
         language=row.answered_in or row.language,
         standing=Standing.ANSWERED if answered else Standing.OPEN if is_open else Standing.CLOSED,
         pages=row.pages or 0,
-        closes_at=row.Wave.closes_at,
+        closes_at=row.closes_at,
         submission_key=row.submission_key,
         opted_out=row.opted_out_at is not None,
     )
@@ -201,7 +208,7 @@ def _save(
 ) -> Response:
     now, wave = clock.now(), invitation.wave
     experiment = work.session.get_one(Experiment, wave.experiment_id)
-    if experiment.state != "running" or not wave.open_at(now):
+    if experiment.state != "running" or not takes_answers(wave.closes_at, wave.closed_at, now):
         raise SurveyClosed("this survey is closed")
     if response is None:
         response = Response(invitation_id=invitation.id, answers={}, pages=0, started_at=now)

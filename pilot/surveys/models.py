@@ -47,10 +47,6 @@ class Wave(Model):
 
     survey: Mapped[Survey] = relationship()
 
-    def open_at(self, moment: datetime) -> bool:
-        """Whether answers are taken at this moment."""
-        return self.closed_at is None and moment < self.closes_at
-
 
 class Invitation(Model):
     """One customer's personal link in a wave.

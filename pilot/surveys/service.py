@@ -26,7 +26,7 @@ from pilot.experiments.models import Experiment, Unit
 from pilot.experiments.plan import Plan
 from pilot.mail.models import OutboxMessage
 from pilot.mail.service import Content, Withhold, letter, queue_many
-from pilot.surveys.answering import Standing, Visit, complete, find, questionnaire, save_page, visit_of
+from pilot.surveys.answering import Standing, Visit, complete, find, questionnaire, save_page, takes_answers, visit_of
 from pilot.surveys.definition import SurveyDefinition, bring_to_life
 from pilot.surveys.links import address_of, hash_of, new_nonce, token_of
 from pilot.surveys.models import Invitation, Response, Survey, Wave
@@ -156,7 +156,7 @@ def remind(actor: Actor, experiment_key: str) -> int:
     actor.require("operations")
     with transaction() as work:
         wave = wave_of(experiment_key)
-        if not wave.open_at(clock.now()):
+        if not takes_answers(wave.closes_at, wave.closed_at, clock.now()):
             raise StateError("its survey is closed", place=f"experiment {experiment_key}")
         if wave.reminders >= MOST_REMINDERS:
             raise StateError(

@@ -6,6 +6,7 @@ import threading
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,11 +14,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from waitress.server import create_server
 
 from pilot import clock, config
 from pilot.accounts.service import SYSTEM, add_user
+from pilot.app import create_app
 from pilot.customers import service as customers
 from pilot.db import db, transaction
 from pilot.experiments import service as experiments
@@ -42,6 +44,8 @@ FLAGS = [
 ]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CUSTOMERS, SAMPLE = 60, 40
+SECRET = "kX3v9Tq27mWzR5bLpN8cYd4HsJf6GaEu"
+COMPANY = "Trasporti Adriatica S.p.A."
 EMAIL, PASSWORD = "anna.kowalska@example.com", "rather-long-and-calm"
 
 
@@ -66,15 +70,51 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new window of a new visitor, 1440 pixels wide, English, light."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en", color_scheme="light")
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
 def site(sqlite_app: Flask) -> Iterator[Site]:
-    """The application behind waitress on a free port, with one member of operations."""
+    """The test's own application behind waitress on a free port, with one member of operations."""
     add_user(SYSTEM, EMAIL, "operations", PASSWORD)
-    server = create_server(sqlite_app, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
+    with serving(sqlite_app) as url:
+        yield Site(url)
+
+
+@pytest.fixture(scope="session")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with a draft, a running and a decided pilot, to be looked at and not changed."""
+    folder = tmp_path_factory.mktemp("site")
+    app = create_app(
+        config.Config(secret_key=SECRET, data_dir=folder, company=COMPANY, mail_settings={"path": str(folder / "mail")})
+    )
+    with app.app_context():
+        db.create_all()
+        add_user(SYSTEM, EMAIL, "operations", PASSWORD)
+        stage()
+        clock.reset()
+        db.session.remove()
+    with serving(app) as url:
+        yield Site(url)
+    with app.app_context():
+        db.engine.dispose()
+
+
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """Serve the application on a free port of this machine; gives its address."""
+    server = create_server(app, host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=server.run)
     thread.start()
-    yield Site(f"http://127.0.0.1:{server.effective_port}")
-    server.close()
-    thread.join(timeout=5)
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.close()
+        thread.join(timeout=5)
 
 
 def stage() -> None:
@@ -92,7 +132,6 @@ def stage() -> None:
     handling.finish(SYSTEM, "desk-2026")
     reports.analyse(SYSTEM, "desk-2026")
     reports.decide(SYSTEM, "desk-2026")
-    clock.travel(datetime(2026, 7, 10, 9, tzinfo=UTC))
 
 
 def _base() -> None:

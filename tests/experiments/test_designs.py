@@ -154,7 +154,7 @@ def test_every_stratum_is_balanced_within_the_stated_bound(sizes, shares, seed):
     ],
 )
 def test_over_many_seeds_every_unit_gets_every_arm_as_often_as_its_probability_says(design, shares):
-    sizes, rounds = [1, 2, 5, 13], 4000
+    sizes, rounds = [1, 2, 5, 13], 2000
     strata = layered(sizes)
     units = len(strata)
     counts = np.zeros((units, len(shares)))
@@ -167,7 +167,7 @@ def test_over_many_seeds_every_unit_gets_every_arm_as_often_as_its_probability_s
 
 @pytest.mark.parametrize("design", [StratifiedSample(), SimpleSample(), StratifiedSample(minimum_per_stratum=2)])
 def test_over_many_seeds_every_unit_is_drawn_as_often_as_its_probability_says(design):
-    frame, size, rounds = frame_with([3, 8, 14]), 9, 4000
+    frame, size, rounds = frame_with([3, 8, 14]), 9, 2000
     counts, stated = np.zeros(len(frame)), {}
     for number in range(rounds):
         drawn = sample(design, frame, size, f"{number}")
@@ -180,7 +180,7 @@ def test_over_many_seeds_every_unit_is_drawn_as_often_as_its_probability_says(de
 
 def test_units_of_one_stratum_are_paired_by_chance_not_by_their_order():
     """Neighbours in the list of refs share an arm as often as any two units: the line is shuffled."""
-    strata, rounds = np.zeros(10, dtype=np.int64), 4000
+    strata, rounds = np.zeros(10, dtype=np.int64), 2000
     same = Counter()
     for number in range(rounds):
         arms = assign(StratifiedBlocks(), strata, [0.5, 0.5], f"{number}").arms

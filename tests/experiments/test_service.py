@@ -1,17 +1,21 @@
+import hashlib
 import json
 from collections import Counter
+from dataclasses import dataclass
 from itertools import pairwise
 from threading import Barrier, Thread
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from pilot import config
 from pilot.accounts.service import Actor, trail
-from pilot.api import hookimpl
+from pilot.api import Allocation, AssignmentDesign, Sample, SamplingDesign, hookimpl
 from pilot.customers.models import Customer, CustomerProfile, Segment
-from pilot.db import db
-from pilot.errors import CheckFailed, Forbidden, InputError, NotFound, PilotError, PlanError, StateError
+from pilot.db import db, transaction
+from pilot.errors import CheckFailed, Forbidden, InputError, NotFound, PlanError, PluginError, StateError
 from pilot.events import Event
 from pilot.experiments import frame as frames
 from pilot.experiments import service
@@ -179,8 +183,6 @@ def test_the_draw_gives_exact_arms_balanced_in_every_stratum(base, bring_to):
 
 def test_the_seed_follows_from_plan_frame_and_public_value(small_base, bring_to):
     drawn = bring_to("drawn")
-    import hashlib
-
     text = f"{drawn.plan_hash}|{drawn.frame_digest}|{PUBLIC}"
     assert drawn.seed == hashlib.sha256(text.encode()).hexdigest()
 
@@ -381,18 +383,56 @@ def test_an_unknown_experiment_is_said_to_be_so(small_base, bring_to):
     assert "Did you mean 'desk-2026'?" in caught.value.remedy
 
 
-def test_a_failing_draw_leaves_nothing_behind(base, bring_to, operator, monkeypatch):
-    """The units are written, then the audit record fails."""
+def test_a_draw_that_fails_at_its_last_step_leaves_nothing_behind(small_base, bring_to, operator):
+    """The units are written; then the database refuses the entry in the audit trail."""
     bring_to("sealed")
-
-    def fail(*_, **__):
-        raise PilotError("the trail cannot be written")
-
-    monkeypatch.setattr(service, "record", fail)
-    with pytest.raises(PilotError, match="cannot be written"):
+    with transaction() as work:
+        work.session.execute(
+            sa.text(
+                "CREATE TRIGGER full BEFORE INSERT ON audit_entries WHEN NEW.action = 'drawn' "
+                "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+            )
+        )
+    with pytest.raises(IntegrityError, match="disk full"):
         service.draw(operator, KEY, PUBLIC)
     found = service.get(KEY)
     assert (found.state, found.seed, service.units(found)) == ("sealed", None, [])
+
+
+@dataclass(frozen=True)
+class FirstOnly(SamplingDesign):
+    key = "first-only"
+    label = "Draws one customer again and again"
+
+    def draw(self, frame, size, keys):
+        return Sample(np.zeros(size, dtype=np.int64), np.ones(size))
+
+
+@dataclass(frozen=True)
+class NoChance(AssignmentDesign):
+    key = "no-chance"
+    label = "Gives everybody control, with no probability"
+
+    def assign(self, strata, shares, keys):
+        return Allocation(np.zeros(len(strata), dtype=np.int64), np.zeros(len(strata)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "design", "reason"),
+    [
+        ("sampling_designs", FirstOnly, "sampling design 'first-only' did not draw 60 different units"),
+        ("assignment_designs", NoChance, "assignment design 'no-chance' did not give every unit an arm"),
+    ],
+)
+def test_a_strangers_design_that_breaks_its_contract_is_named_at_the_seal(
+    small_base, bring_to, document, kind, design, reason
+):
+    plugins().registry.add(kind, [design], "stranger")
+    place = document["sampling"] if design is FirstOnly else document
+    place["design" if design is FirstOnly else "assignment"] = {"part": design.key}
+    with pytest.raises(PluginError, match=reason):
+        bring_to("sealed")
+    assert service.get(KEY).state == "draft"
 
 
 def test_every_customer_of_every_arm_is_notified_once(base, bring_to, operator):

@@ -90,10 +90,10 @@ def test_without_any_answer_the_report_says_why(sqlite_app: Flask, make_material
     made = make_material()
     nothing = NotEnoughData("non-inferiority", "csat", "pilot", "nobody answered in control")
     results = (replace(made.results[0], found=nothing), *made.results[1:])
-    conditions = [decision.not_worse("csat", nothing, 0.5), decision.cheaper("cost", made.results[1].found)]
+    conditions = [decision.not_worse("csat", nothing, 0.75), decision.cheaper("cost", made.results[1].found)]
     verdict = decision.overall([decision.judge("pilot", conditions)], 0.95)
     text = words(document.write(replace(made, results=results, decision=verdict)))
-    assert "There was too little data: nobody answered in control." in text
+    assert "There was too little data on “Satisfaction”: nobody answered in control." in text
     assert "nan" not in text.lower().split()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pilot.api import Importer, InputError, Reading, Row, RowError, hookimpl
-from pilot.customers.delimited import Delimited, head, understand
+from pilot.customers.delimited import Delimited, Record, head, understand
 from pilot.customers.fields import FIELDS, Content, Field, plain
 from pilot.customers.notation import Days, Numbers
 
@@ -160,6 +160,7 @@ def _read(path: Path, fields: Sequence[Field], mapping: Mapping[str, str]) -> Re
         "encoding": table.encoding,
         "delimiter": _DELIMITER_NAMES[table.delimiter],
         "columns": {name: table.header[index] for name, index in places.items()},
+        "not_read": [name for index, name in enumerate(table.header) if name and index not in places.values()],
     }
     readers = _readers(fields, distinct, likely, how)
     columns = [_Column(name, index, *readers.get(name, (None, ""))) for name, index in places.items()]
@@ -232,7 +233,7 @@ def _survey(table: Delimited, fields: Sequence[Field], places: Mapping[str, int]
     days = {known.name for known in fields if known.content is Content.DAY}
     looked_at = [(places[name], values, name in days) for name, values in distinct.items()]
     width, rows = len(table.header), 0
-    for _, cells in table.records():
+    for _, _, cells, _ in table.records():
         rows += 1
         if len(cells) < width:
             continue
@@ -291,11 +292,14 @@ def _word_reader(known: Field) -> Callable[[str], str]:
 
 def _rows(table: Delimited, columns: Sequence[_Column]) -> Iterator[Row | RowError]:
     width = len(table.header)
-    for line, cells in table.records():
-        if len(cells) != width and (len(cells) < width or any(cells[width:])):
-            yield _ragged(line, cells, width)
-            continue
-        yield _row(line, cells, columns, table.header)
+    for record in table.records():
+        found = len(record.cells)
+        if record.fault:
+            yield _unusable(record, record.fault)
+        elif found != width and (found < width or any(record.cells[width:])):
+            yield _unusable(record, f"the row has {found} columns, the header has {width}")
+        else:
+            yield _row(record.line, record.cells, columns, table.header)
 
 
 def _row(line: int, cells: Sequence[str], columns: Sequence[_Column], header: Sequence[str]) -> Row | RowError:
@@ -311,9 +315,7 @@ def _row(line: int, cells: Sequence[str], columns: Sequence[_Column], header: Se
     return Row(line, values)
 
 
-def _ragged(line: int, cells: Sequence[str], width: int) -> RowError:
-    breaks = sum(cell.count("\n") for cell in cells)
-    reason = f"the row has {len(cells)} columns, the header has {width}"
-    if breaks:
-        reason += f"; lines {line} to {line + breaks} were read as one row, perhaps a quotation mark was not closed"
-    return RowError(line, "", ";".join(cells)[:200], reason)
+def _unusable(record: Record, reason: str) -> RowError:
+    if record.last_line > record.line:
+        reason += f"; lines {record.line} to {record.last_line} were read as one row"
+    return RowError(record.line, "", ";".join(record.cells)[:200], reason)

@@ -31,7 +31,7 @@ class Summary(ReportSection):
         if material.decision is None:
             return None
         return {
-            "verdict": material.decision.verdict,
+            "overall": telling.overall(material.decision) if len(material.decision.arms) > 1 else "",
             "sample": sum(flow.assigned for flow in material.flow),
             "arms": [_board(material, arm) for arm in material.decision.arms],
         }
@@ -109,6 +109,7 @@ def register_report_sections() -> list[type[ReportSection]]:
 def _board(material: Material, arm: ArmVerdict) -> dict[str, Any]:
     return {
         "label": material.arm_label(arm.arm),
+        "verdict": arm.verdict,
         "headline": telling.headline(material.plan, arm),
         "caveats": telling.caveats(material.plan, arm),
         "numbers": [_number(material, item) for item in _three(material, arm)],
@@ -166,7 +167,7 @@ def _column(material: Material, flow: Flow) -> list[dict[str, Any]]:
         (_("Began to answer"), flow.started, [(_("did not answer"), max(0, flow.invited - flow.started))]),
         (_("Answered completely"), flow.complete, complete),
     ]
-    label = _("Analysed: %(outcome)s", outcome=material.outcome_label(quality))
+    label = _("Analysed: %(outcome)s", outcome=wording.short(material.outcome_label(quality), 44))
     steps.append((label, analysed, [(_("left the question empty"), flow.complete - analysed)]))
     return [
         {

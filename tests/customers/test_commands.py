@@ -1,0 +1,118 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+
+from pilot.customers.commands import import_, profile, segments
+from pilot.errors import InputError
+
+from .conftest import Write
+
+Run = Callable[..., Result]
+
+SEGMENTS = """
+[[segments]]
+key = "key"
+name = "Key customers"
+rule = "revenue-at-least"
+settings = { amount = 100 }
+channel = "field-rep"
+
+[[segments]]
+key = "small"
+name = "Small customers"
+rule = "everyone"
+channel = "service-desk"
+"""
+
+
+@pytest.fixture
+def run(sqlite_app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in an empty folder; errors for people come through."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def invoke(command: click.Command, *args: object) -> Result:
+        return CliRunner().invoke(command, [str(arg) for arg in args], catch_exceptions=False)
+
+    return invoke
+
+
+def test_an_import_says_what_became_of_the_file_and_how_it_was_read(run: Run, write: Write) -> None:
+    lines = ("Codice cliente;Nome;Lingua;Note", "C1;Rossi;Italiano;x", "C2;Bianchi;DE;y", ";Neri;it;z")
+    shown = run(import_, "customers", write("base.csv", *lines)).stdout
+    assert shown.startswith("base.csv: 2 customers taken over, 1 refused.")
+    assert "language ← Lingua  (DE → left empty, Italiano → it)" in shown
+    assert "Not read  Note" in shown
+    assert "the row has no customer number" in shown
+    assert Path("base-rejects.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("4,Codice cliente,,")
+
+
+def test_a_repeated_import_says_that_nothing_changed(run: Run, write: Write) -> None:
+    path = write("o.csv", "Customer no;Order no;Date;Amount", "C1;A1;31/12/2025;1,50")
+    assert run(import_, "orders", path).stdout.startswith("o.csv: 1 order taken over, none refused.")
+    assert run(import_, "orders", path).stdout == "o.csv is in the base already: nothing was changed (1 order).\n"
+
+
+def test_a_dry_run_writes_no_file_either(run: Run, write: Write) -> None:
+    path = write("o.csv", "Customer no;Order no;Date;Amount", "C1;A1;31/12/2025;1,50", "C1;;31/12/2025;1,50")
+    assert run(import_, "orders", path, "--dry-run").stdout.startswith("o.csv: 1 order would be taken over, 1 refused.")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_map_file_names_the_columns(run: Run, write: Write) -> None:
+    path = write("c.csv", "X1;X2", "C1;Rossi")
+    told = run(import_, "customers", path, "--map", write("m.toml", 'ref = "X1"', 'name = "X2"'), "--json")
+    document = json.loads(told.stdout)
+    assert (document["accepted"], document["how"]["columns"]) == (1, {"ref": "X1", "name": "X2"})
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        (("ref = 5",), r"m\.toml: ref is not the name of a column"),
+        (("ref = ",), r"m\.toml: this is not TOML"),
+    ],
+)
+def test_a_wrong_map_file_is_refused(run: Run, write: Write, lines: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        run(import_, "customers", write("c.csv", "X1;X2", "C1;R"), "--map", write("m.toml", *lines))
+
+
+def test_a_missing_map_file_is_named(run: Run, write: Write) -> None:
+    with pytest.raises(InputError, match=r"none\.toml: the file cannot be read: No such file"):
+        run(import_, "customers", write("c.csv", "X1;X2", "C1;R"), "--map", "none.toml")
+
+
+def test_profile_and_segments_sum_the_base_up(run: Run, write: Write) -> None:
+    assert "There are no customers yet" in run(profile).stdout
+    run(import_, "customers", write("c.csv", "ref;name", "C1;Rossi", "C2;Neri"))
+    run(
+        import_,
+        "orders",
+        write("o.csv", "ref;order no;date;amount;x", "C1;A1;2026-03-01;2500;"),
+        "--map",
+        write("m.toml", 'customer_ref = "ref"'),
+    )
+    shown = run(profile, "--as-of", "2026-03-31").stdout
+    assert shown.startswith("2 customers as of 2026-03-31")
+    assert "Revenue, EUR" in shown
+    assert json.loads(run(profile, "--as-of", "2026-03-31", "--json").stdout)["share_of_top_fifth"] == 1.0
+    table = run(segments, "--set", write("s.toml", SEGMENTS)).stdout
+    assert "revenue of the last twelve months at least 100" in table
+    assert "Nobody crossed from one segment to another." in table
+    found = json.loads(run(segments, "--json").stdout)
+    assert [(row["key"], row["customers"], row["channel"]) for row in found["segments"]] == [
+        ("key", 1, "field-rep"),
+        ("small", 1, "service-desk"),
+    ]
+
+
+def test_a_file_without_segments_is_refused(run: Run, write: Write) -> None:
+    with pytest.raises(InputError, match=r"s\.toml: the file does not hold segments alone"):
+        run(segments, "--set", write("s.toml", 'ref = "X1"'))

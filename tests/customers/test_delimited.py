@@ -1,0 +1,124 @@
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pilot.customers.delimited import Delimited, understand
+from pilot.errors import InputError
+
+from .conftest import Write
+
+
+def cells(table: Delimited) -> list[list[str]]:
+    assert not [record for record in table.records() if record.fault]
+    return [record.cells for record in table.records()]
+
+
+def nothing_known(_: Sequence[str]) -> int:
+    return 0
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t", "|"])
+def test_the_delimiter_is_found(write: Write, delimiter: str) -> None:
+    path = write("a.csv", delimiter.join(("no", "name")), delimiter.join(("1", "Rossi")))
+    table = understand(path, nothing_known)
+    assert table.delimiter == delimiter
+    assert cells(table) == [["1", "Rossi"]]
+
+
+def test_commas_inside_cells_do_not_mislead(write: Write) -> None:
+    path = write("a.csv", "no;name;amount", "1;Rossi, Bianchi;1,50", "2;Verdi, Neri;2,50")
+    assert understand(path, nothing_known).header == ("no", "name", "amount")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name", "found"),
+    [
+        ("utf-8", "Zażółć gęślą jaźń", "utf-8"),
+        ("utf-8-sig", "Zażółć gęślą jaźń", "utf-8-sig"),
+        ("cp1250", "Zażółć gęślą jaźń", "cp1250"),
+        ("cp1252", "Caffè Nicolò, Forlì, più città – l’Aquila", "cp1252"),
+        ("cp1252", "Société Générale · Müller", "cp1252"),
+        ("ascii", "Rossi", "utf-8"),
+    ],
+)
+def test_letters_come_out_right_whatever_the_encoding(write: Write, encoding: str, name: str, found: str) -> None:
+    path = write("a.csv", "no;name", f"1;{name}", encoding=encoding, newline="\r\n")
+    table = understand(path, nothing_known)
+    assert table.encoding == found
+    assert cells(table) == [["1", name]]
+
+
+def test_the_national_bank_of_poland_is_read_in_polish(shared_data: Path) -> None:
+    table = understand(shared_data / "messy_csv" / "pl_nbp_kursy_tab_a_2020_cp1250.csv", nothing_known)
+    assert (table.encoding, table.delimiter, len(table.header)) == ("cp1250", ";", 39)
+    names = cells(table)[0]
+    assert names[1:3] == ["bat (Tajlandia)", "dolar amerykański"]
+
+
+def test_the_italian_municipalities_are_read_in_italian(shared_data: Path) -> None:
+    table = understand(shared_data / "messy_csv" / "it_istat_comuni_cp1252_part.csv", nothing_known)
+    names = [row[5] for row in cells(table)]
+    assert (table.encoding, table.delimiter, len(table.header), len(names)) == ("cp1252", ";", 26, 1960)
+    assert (names[0], names[-1]) == ("Agliè", "Treviolo")
+    assert sum(not name.isascii() for name in names) == 44
+
+
+def test_line_numbers_are_those_an_editor_shows(write: Write) -> None:
+    path = write("a.csv", "no;name", '1;"two', 'lines"', "", "2;one")
+    assert [record.line for record in understand(path, nothing_known).records()] == [2, 5]
+
+
+def test_gzipped_files_are_read_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"no;name\n1;Rossi\n"))
+    assert cells(understand(path, nothing_known)) == [["1", "Rossi"]]
+
+
+def test_a_gz_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"no;name\n" + b"1;Rossi\n" * 10_000)[:-40])
+    with pytest.raises(InputError, match=r"a\.csv\.gz: the file cannot be read to its end.*fetch it again"):
+        understand(path, nothing_known)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "the file is empty"),
+        (b" \n\n", "the file is empty"),
+        (b"PK\x03\x04...", r"this is an Excel workbook \(XLSX\).*save it as CSV"),
+        ("no;name\n1;Rossi\n".encode("utf-16"), "UTF-16"),
+        (b"no:name\n1:Rossi\n", r"line 1: only one column was found: 'no:name'.*semicolons, commas, tabs"),
+        (
+            "no;name\n1;Forl\u00ec Cant\u00f9\n2;Perch\u00e9\n".encode()[:-2] + b"\n",
+            r"line 3: .*a letter in it is damaged",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, content: bytes, complaint: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=complaint):
+        understand(path, nothing_known)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.csv: there is no such file"):
+        understand(tmp_path / "none.csv", nothing_known)
+
+
+def test_a_quotation_mark_left_open_never_swallows_rows_silently(write: Write) -> None:
+    path = write("a.csv", "no;name", "1;Rossi", '2;"Bianchi', "3;Verdi")
+    (good, broken) = understand(path, nothing_known).records()
+    assert good.cells == ["1", "Rossi"]
+    assert (broken.line, broken.last_line) == (3, 4)
+    assert broken.fault == "a quotation mark was opened and not closed"
+
+
+def test_one_broken_row_does_not_cost_the_next(write: Write) -> None:
+    path = write("a.csv", "no;name", '1;"Bar "Roma""', "2;Verdi", '3;Bar "Roma"')
+    broken, *good = understand(path, nothing_known).records()
+    assert (broken.line, broken.fault) == (2, "a quotation mark within a quoted cell is not doubled")
+    assert [record.cells for record in good] == [["2", "Verdi"], ["3", 'Bar "Roma"']]

@@ -1,0 +1,68 @@
+"""Configuration: variables win over the file, and every fault is named before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilot.config import load
+from pilot.errors import ConfigError
+
+SECRET = "kX3v9Tq27mWzR5bLpN8cYd4HsJf6GaEu"
+
+
+def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOT_SECRET_KEY", SECRET)
+    monkeypatch.setenv("PILOT_COMPANY", "Zażółć S.p.A.")
+    monkeypatch.setenv("PILOT_BASE_URL", "https://pilot.example.com/")
+    monkeypatch.setenv("PILOT_MAIL_SETTINGS", '{"host": "mail.example.com", "port": 587}')
+    found = load()
+    assert found.company == "Zażółć S.p.A."
+    assert found.base_url == "https://pilot.example.com"
+    assert found.mail_settings == {"host": "mail.example.com", "port": 587}
+
+
+def test_variables_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "pilot.toml"
+    file.write_text(f'secret_key = "{SECRET}"\ncompany = "From the file"\ncurrency = "PLN"\n')
+    monkeypatch.setenv("PILOT_CONFIG", str(file))
+    monkeypatch.setenv("PILOT_COMPANY", "From the variable")
+    found = load()
+    assert (found.company, found.currency) == ("From the variable", "PLN")
+
+
+def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOT_CONFIG", "/nowhere/pilot.toml")
+    with pytest.raises(ConfigError, match=r"/nowhere/pilot\.toml"):
+        load()
+
+
+def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOT_BASE_URL", "pilot.example.com")
+    monkeypatch.setenv("PILOT_LANGUAGE", "de")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    for name in ("PILOT_SECRET_KEY is missing", "PILOT_BASE_URL: must begin with http", "PILOT_LANGUAGE"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["", "changeme", "a" * 40, "secret" + "1" * 30, "abcabcabcabcabcabcabcabcabcabcabc"])
+def test_a_secret_that_can_be_guessed_is_refused_and_not_repeated(secret: str) -> None:
+    with pytest.raises(ConfigError, match="PILOT_SECRET_KEY: too weak") as caught:
+        load(secret_key=secret)
+    assert not secret or secret not in str(caught.value)
+
+
+def test_a_misspelt_setting_in_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "pilot.toml"
+    file.write_text(f'secret_key = "{SECRET}"\ncompnay = "Misspelt"\n')
+    monkeypatch.setenv("PILOT_CONFIG", str(file))
+    with pytest.raises(ConfigError, match="COMPNAY"):
+        load()
+
+
+def test_without_a_database_address_it_is_a_file_in_the_data_folder(tmp_path: Path) -> None:
+    assert load(secret_key=SECRET, data_dir=tmp_path).sqlalchemy_url == f"sqlite:///{tmp_path.resolve()}/pilot.sqlite"
+    address = "postgresql+psycopg://db/pilot"
+    assert load(secret_key=SECRET, database_url=address).sqlalchemy_url == address

@@ -1,0 +1,168 @@
+"""Parts: every built-in one keeps the contract, and a part that breaks it is told so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pytest
+
+from pilot.errors import InputError, PluginError
+from pilot.parts import Part, Registry
+from pilot.plugins.manager import Plugins
+from pilot.testing import contract_checks
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "choice": {"options": [{"key": "phone", "text": {"en": "By phone"}}, {"key": "mail", "text": {"en": "By mail"}}]},
+    "likert-grid": {"statements": [{"key": "fast", "text": {"en": "They are fast"}}]},
+    "non-inferiority": {"margin": 0.2},
+    "revenue-at-least": {"amount": 500},
+    "revenue-below": {"amount": 500.5},
+    "smtp": {"host": "mail.example.com"},
+    "survey-score": {"question": "csat"},
+    "survey-share": {"question": "csat", "at_least": 4},
+}
+"""Settings of parts that cannot do without."""
+
+BUILTIN = [
+    pytest.param(part, id=f"{kind}-{part.key}")
+    for plugins in [Plugins(load_entry_points=False)]
+    for kind in plugins.registry.kinds()
+    for part in plugins.all(kind)
+]
+
+
+@pytest.mark.parametrize("part", BUILTIN)
+def test_every_built_in_part_keeps_the_contract(part: type[Part]) -> None:
+    contract_checks(part.restore(SETTINGS.get(part.key, {})))
+
+
+@dataclass(frozen=True)
+class Rule(Part):
+    key: ClassVar[str] = "at-most"
+    label: ClassVar[str] = "At most"
+
+    limit: int
+    names: tuple[str, ...] = ()
+
+
+def test_settings_survive_storing() -> None:
+    rule = Rule(3, ("a", "b"))
+    assert rule.settings() == {"limit": 3, "names": ["a", "b"]}
+    assert Rule.restore(rule.settings()) == rule
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "words"),
+    [
+        ({"limit": 1, "lmit": 2}, "plan.toml: rule.lmit", "Settings of at-most: limit, names"),
+        ({}, "plan.toml: rule.limit", "required"),
+        ({"limit": "many"}, "plan.toml: rule.limit", "integer"),
+        ({"limit": 1, "names": ["a", 2]}, "plan.toml: rule.names.1", "string"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_place(settings: dict[str, Any], place: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Rule.restore(settings, place="plan.toml: rule")
+    assert caught.value.place == place
+    assert words in str(caught.value)
+
+
+def test_an_unknown_part_is_answered_with_what_there_is() -> None:
+    registry = Registry()
+    registry.add("segment_rules", [Rule], "mine")
+    with pytest.raises(InputError, match=r"unknown segment rule 'at-mots'.*Did you mean 'at-most'"):
+        registry.get("segment_rules", "at-mots")
+
+
+def test_two_plugins_cannot_have_the_same_key() -> None:
+    registry = Registry()
+    registry.add("segment_rules", [Rule], "mine")
+    with pytest.raises(PluginError, match=r"plugin 'yours'.*'at-most'.*plugin 'mine'"):
+        registry.add("segment_rules", [Rule], "yours")
+
+
+class Plain(Part):
+    key = "plain"
+    label = "Plain"
+
+
+@dataclass
+class Thawed(Part):
+    key: ClassVar[str] = "thawed"
+    label: ClassVar[str] = "Thawed"
+
+
+@dataclass(frozen=True)
+class Nameless(Part):
+    limit: int = 1
+
+
+@pytest.mark.parametrize("part", [Plain, Thawed, Nameless, Rule(1), object])
+def test_what_is_no_part_is_refused_at_the_start(part: Any) -> None:
+    with pytest.raises(PluginError, match="plugin 'mine'"):
+        Registry().add("segment_rules", [part], "mine")
+
+
+@dataclass(frozen=True)
+class Shouting(Part):
+    key: ClassVar[str] = "At_Most"
+    label: ClassVar[str] = " "
+
+
+@dataclass(frozen=True)
+class Unwritable(Part):
+    key: ClassVar[str] = "unwritable"
+    label: ClassVar[str] = "Unwritable"
+
+    limit: float = field(default=float("nan"))
+
+
+@dataclass(frozen=True)
+class Forgetful(Part):
+    key: ClassVar[str] = "forgetful"
+    label: ClassVar[str] = "Forgetful"
+
+    limit: int = 1
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Lenient(Part):
+    key: ClassVar[str] = "lenient"
+    label: ClassVar[str] = "Lenient"
+
+    @classmethod
+    def restore(cls, settings: Any, *, place: str = "") -> Lenient:
+        return cls()
+
+
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        (Plain(), "frozen"),
+        (Thawed(), "frozen"),
+        (Nameless(), "no label"),
+        (Shouting(), "key is not lower case.*no label"),
+        (Unwritable(), "not plain JSON"),
+        (Forgetful(limit=2), "another part"),
+        (Lenient(), "accepted in silence"),
+    ],
+)
+def test_an_author_is_told_which_promise_is_broken(part: Part, fault: str) -> None:
+    with pytest.raises(AssertionError, match=fault):
+        contract_checks(part)
+
+
+def test_a_part_without_its_methods_is_found_out() -> None:
+    from pilot.api import SegmentRule
+
+    @dataclass(frozen=True)
+    class Unfinished(SegmentRule):
+        key: ClassVar[str] = "unfinished"
+        label: ClassVar[str] = "Unfinished"
+
+    with pytest.raises(AssertionError, match="it lacks condition; it lacks sentence"):
+        contract_checks(Unfinished())
