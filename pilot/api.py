@@ -14,6 +14,7 @@ from pilot.events import (
     Event,
     ExperimentMoved,
     ImportFinished,
+    MailQueued,
     MailSettled,
 )
 from pilot.experiments.assignment import Allocation, AssignmentDesign
@@ -52,6 +53,7 @@ __all__ = [
     "ImportFinished",
     "Importer",
     "InputError",
+    "MailQueued",
     "MailSettled",
     "MailTransport",
     "Moments",

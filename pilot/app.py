@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Flask
 from flask_migrate import Migrate
 
-from pilot import db, resources
+from pilot import db, jobs, resources
 from pilot.config import Config, load
 from pilot.plugins import manager
 
@@ -37,15 +37,16 @@ def create_app(config: Config | None = None, *, plugins: Iterable[object] = ()) 
 
 
 def _join(app: Flask) -> None:
-    """What lower rooms need from higher ones: who writes a message of each kind, and how a survey is found."""
+    """What lower rooms need from higher ones: who writes a message of each kind, how a survey is found, what to run."""
     from pilot.experiments.service import compose_notice, register_survey_lookup
-    from pilot.mail.service import register_composers
+    from pilot.mail.service import register_composers, send_batch
     from pilot.surveys.service import compose_invitation, latest_version
 
     register_composers(
         app, {"notice": compose_notice, "invitation": compose_invitation, "reminder": compose_invitation}
     )
     register_survey_lookup(app, latest_version)
+    jobs.of(app).add("mail", send_batch, minutes=1)
 
 
 def _web(app: Flask) -> None:

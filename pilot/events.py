@@ -39,6 +39,14 @@ class ExperimentMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MailQueued(Event):
+    """Messages of one kind were put into the outbox."""
+
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class MailSettled(Event):
     """A message left the outbox: `state` is sent, failed, uncertain or withdrawn."""
 

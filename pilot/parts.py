@@ -113,11 +113,15 @@ class Registry:
             near = get_close_matches(key, shelf, n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
             raise InputError(
-                f"unknown {kind.replace('_', ' ').removesuffix('s')} {key!r}",
+                f"unknown {_singular(kind)} {key!r}",
                 place=place,
                 remedy=f"{hint}Installed: {', '.join(shelf) or 'none'}",
             )
         return shelf[key][0]
+
+
+def _singular(kind: str) -> str:
+    return kind.replace("_", " ").removesuffix("s") if kind != "analyses" else "analysis"
 
 
 def _check_shape(part: type[Part], plugin: str) -> None:

@@ -195,7 +195,11 @@ def _refused(error: HTTPException) -> Response | tuple[str, int, dict[str, str]]
     code = error.code or 500
     kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     if isinstance(error, CSRFError):
-        return _page(code, reason=_("The page had expired"), remedy=_("Load it again and repeat what you did")), code, kept
+        return (
+            _page(code, reason=_("The page had expired"), remedy=_("Load it again and repeat what you did")),
+            code,
+            kept,
+        )
     return _page(code), code, kept
 
 

@@ -22,7 +22,13 @@ HEADERS = {
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/login", 200), ("GET", "/", 302), ("GET", "/nowhere", 404), ("GET", "/logout", 405), ("GET", "/broken", 500)],
+    [
+        ("GET", "/login", 200),
+        ("GET", "/", 302),
+        ("GET", "/nowhere", 404),
+        ("GET", "/logout", 405),
+        ("GET", "/broken", 500),
+    ],
 )
 def test_every_answer_is_protected(sqlite_app: Flask, method: str, path: str, status: int) -> None:
     _break(sqlite_app)
@@ -146,7 +152,9 @@ def test_the_language_is_asked_for_remembered_or_read_from_the_browser(
         ("pl", "12\xa0345,50\xa0€|12\xa0346|38,2%|3 lip 2026|3 lip 2026, 09:30"),
     ],
 )
-def test_figures_and_dates_are_written_as_the_language_has_them(sqlite_app: Flask, language: str, expected: str) -> None:
+def test_figures_and_dates_are_written_as_the_language_has_them(
+    sqlite_app: Flask, language: str, expected: str
+) -> None:
     template = "{{ 12345.5|money }}|{{ 12345.5001|number }}|{{ 0.3822|percent(1) }}|{{ day|day }}|{{ at|moment }}"
     at = datetime(2026, 7, 3, 7, 30, tzinfo=UTC)  # half past nine in Rome
     with sqlite_app.test_request_context(), force_locale(language):

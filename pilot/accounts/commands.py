@@ -40,15 +40,12 @@ def add(email: str, role: str, password_stdin: bool, as_json: bool) -> None:
 @with_appcontext
 def list_(as_json: bool) -> None:
     """Everybody who has an account."""
-    rows = [
-        {"email": user.email, "roles": sorted(role.name for role in user.roles), "active": user.active}
-        for user in service.all_users()
-    ]
+    people = [(user.email, sorted(role.name for role in user.roles), user.active) for user in service.all_users()]
     console.result(
-        rows,
+        [{"email": email, "roles": roles, "active": active} for email, roles, active in people],
         as_json,
         lambda: console.table(
             ["E-mail", "Roles", "Active"],
-            [(row["email"], ", ".join(row["roles"]), "yes" if row["active"] else "no") for row in rows],
+            [(email, ", ".join(roles), "yes" if active else "no") for email, roles, active in people],
         ),
     )

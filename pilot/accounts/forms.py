@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from flask import current_app, request
-from flask_babel import lazy_gettext, ngettext
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext, ngettext
 from flask_security.forms import LoginForm
 from wtforms import EmailField, Field, PasswordField, SubmitField
 
@@ -22,7 +22,7 @@ class TooManyAttempts(PilotError):
     status = 429
 
 
-class LogInForm(LoginForm):  # type: ignore[misc]
+class LogInForm(LoginForm):
     """Address and password. What is wrong with them is said in one sentence, which gives nothing away."""
 
     email = EmailField(lazy_gettext("E-mail address"))

@@ -28,7 +28,7 @@ def init_app(app: Flask) -> None:
     app.config.update(
         SECURITY_API_ENABLED_METHODS=["session"],
         SECURITY_CSRF_IGNORE_UNAUTH_ENDPOINTS=False,
-        SECURITY_PASSWORD_HASH="argon2",
+        SECURITY_PASSWORD_HASH="argon2",  # noqa: S106
         SECURITY_PASSWORD_LENGTH_MIN=service.MIN_PASSWORD,
         SECURITY_PASSWORD_SALT=app.config["SECRET_KEY"],
         SECURITY_POST_LOGOUT_VIEW="/login",
@@ -59,4 +59,3 @@ def language() -> ResponseReturnValue:
 
 def _logged_in(_app: Flask, user: User, **_how: object) -> None:
     service.note_log_in(Actor(user.email))
-

@@ -20,6 +20,7 @@ _ABOVE = {
     "start": "pilot.handling.commands:start",
     "close": "pilot.handling.commands:close",
     "decide": "pilot.reports.commands:decide",
+    "stop": "pilot.handling.commands:stop",
 }
 """Moves that do more than move the experiment: they open cases, or read results."""
 
@@ -137,16 +138,6 @@ def notify(key: str, as_json: bool) -> None:
         as_json,
         lambda: f"{queued:,} notices queued." if queued else "Every notice was queued before; nothing is added.",
     )
-
-
-@experiment.command()
-@click.argument("key")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with the experiment")
-@console.json_option
-@with_appcontext
-def stop(key: str, reason: str, as_json: bool) -> None:
-    """End the experiment before its time, for good."""
-    _tell(service.stop(SYSTEM, key, reason), as_json, f"{key} is stopped. What is still queued for it is not sent.")
 
 
 @click.command()

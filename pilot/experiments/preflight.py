@@ -29,6 +29,7 @@ def check(plan: Plan, place: str = "") -> Plan:
         _check_names(plan)
         complete = _complete(plan)
         _check_margins(complete)
+        _check_levels(complete)
     except PilotError as error:
         raise PlanError(
             error.reason, place=f"{place}: {error.place}" if place else error.place, remedy=error.remedy
@@ -90,4 +91,17 @@ def _check_margins(plan: Plan) -> None:
                 f"the margin {own:g} is not that of outcome {planned.outcome!r}, {agreed:g}",
                 place=f"analyses[{number}].analysis.settings.margin",
                 remedy="Give both the same margin",
+            )
+
+
+def _check_levels(plan: Plan) -> None:
+    """The rule decides by intervals at its own level: without one it could never say roll out."""
+    rule = plan.decision
+    for name, key in (("not_worse", rule.not_worse), ("cheaper", rule.cheaper)):
+        levels = [planned.analysis.settings.get("level") for planned in plan.analyses if planned.outcome == key]
+        if rule.level not in levels:
+            raise PlanError(
+                f"no analysis of {key!r} has an interval at the level of the decision, {rule.level:g}",
+                place=f"decision.{name}",
+                remedy=f"Give one of them settings = {{ level = {rule.level:g} }}",
             )

@@ -15,4 +15,6 @@ bp = Blueprint("experiments", __name__)
 @requires("operations", "analyst", "viewer")
 def plan(key: str) -> ResponseReturnValue:
     """The plan byte for byte as it was hashed: `sha256sum` of this file is the plan hash."""
-    return Response(service.get(key).plan.encode(), mimetype="application/json")
+    found = service.get(key)
+    service.plan_of(found)  # refuses one that was edited after the seal
+    return Response(found.plan.encode(), mimetype="application/json")

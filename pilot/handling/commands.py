@@ -1,4 +1,4 @@
-"""`pilot experiment start` and `pilot experiment close`: moves that open and close the customers' cases."""
+"""`pilot experiment start`, `close` and `stop`: moves that open and close the customers' cases."""
 
 from __future__ import annotations
 
@@ -35,4 +35,19 @@ def close(key: str, as_json: bool) -> None:
         {"key": key, "state": "closed", "cases": closed},
         as_json,
         lambda: f"{key} is closed, and {closed:,} cases with it.\nCompare the arms: pilot analyse {key}",
+    )
+
+
+@click.command()
+@click.argument("key")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with the experiment")
+@json_option
+@with_appcontext
+def stop(key: str, reason: str, as_json: bool) -> None:
+    """End an experiment before its time, for good; its cases are closed, its queued mail is not sent."""
+    closed = service.stop(SYSTEM, key, reason)
+    result(
+        {"key": key, "state": "stopped", "cases": closed},
+        as_json,
+        lambda: f"{key} is stopped, and {closed:,} cases are closed. What is still queued for it is not sent.",
     )

@@ -64,13 +64,31 @@ def finish(actor: Actor, key: str) -> int:
         StateError: It does not run.
     """
     with transaction():
-        experiments.close(actor, key)
-        result = db.session.execute(
-            sa.update(Case)
-            .where(*_open_in(experiments.get(key)))
-            .values(closed_at=clock.now())
-            .execution_options(synchronize_session=False)
-        )
+        return _close_cases(experiments.close(actor, key))
+
+
+def stop(actor: Actor, key: str, reason: str) -> int:
+    """End an experiment before its time, for good, and close its cases, as one act.
+
+    Returns:
+        How many cases were closed.
+
+    Raises:
+        InputError: The reason is empty, too long or not on one line.
+        NotFound: There is no such experiment.
+        StateError: It is closed or stopped already.
+    """
+    with transaction():
+        return _close_cases(experiments.stop(actor, key, reason))
+
+
+def _close_cases(experiment: Experiment) -> int:
+    result = db.session.execute(
+        sa.update(Case)
+        .where(*_open_in(experiment))
+        .values(closed_at=clock.now())
+        .execution_options(synchronize_session=False)
+    )
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 

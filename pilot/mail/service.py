@@ -16,6 +16,7 @@ from pilot import clock
 from pilot.accounts.service import Actor, record
 from pilot.db import db, transaction
 from pilot.errors import NotFound, StateError
+from pilot.events import MailQueued
 from pilot.mail import outbox
 from pilot.mail.letters import Content, Withhold, letter
 from pilot.mail.models import MESSAGE_STATES, OutboxMessage
@@ -35,6 +36,7 @@ __all__ = [
     "queue_many",
     "register_composers",
     "resend",
+    "send_batch",
     "send_due",
     "sweep",
     "uncertain",
@@ -42,6 +44,10 @@ __all__ = [
 
 BATCH = 20
 """Messages claimed at a time: few, so that a stopped worker holds up few."""
+
+
+JOB_BATCH = 200
+"""Messages a job sends before it looks whether it shall stop."""
 
 
 def queue(
@@ -87,7 +93,10 @@ def queue_many(
     """
     with transaction() as work:
         work.session.flush()  # the customers may be as new as their messages
-        return sum(outbox.insert(kind, rows, experiment_id, due_at))
+        queued = sum(outbox.insert(kind, rows, experiment_id, due_at))
+        if queued:
+            work.emit(MailQueued(kind, queued))
+    return queued
 
 
 def counts(experiment_id: int | None = None, kind: str | None = None) -> dict[str, int]:
@@ -127,6 +136,16 @@ def resend(actor: Actor, message_id: int) -> None:
         record(actor, "resent", f"message:{message_id}", before=message.state, reply=message.reply)
         message.state, message.due_at, message.attempts = "queued", clock.now(), 0
         message.owner = message.lease_until = message.settled_at = message.reply = None
+
+
+def send_batch() -> bool:
+    """Send some of what is due, as a job does, and say whether more may be waiting.
+
+    Raises:
+        TransportError: The other side cannot be reached; what was not sent stays queued.
+    """
+    result = send_due(JOB_BATCH)
+    return result.sent + result.failed + result.uncertain + result.withdrawn + result.deferred >= JOB_BATCH
 
 
 def send_due(limit: int | None = None, *, progress: Callable[[int, int], None] | None = None) -> SendResult:

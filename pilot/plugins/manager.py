@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "pilot.plugins"
-BUILTIN = ("analyses", "channels", "designs", "importers", "outcomes", "questions", "rules", "sections", "transports")
+BUILTIN = (
+    "analyses",
+    "channels",
+    "designs",
+    "importers",
+    "observers",
+    "outcomes",
+    "questions",
+    "rules",
+    "sections",
+    "transports",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,9 @@ def board(experiment: Experiment) -> Board:
     plan = experiments.plan_of(experiment)
     flow = {item.arm: item for item in reports.flow(experiment.id)}
     sizes = _labelled(plan, {arm: item.assigned for arm, item in flow.items()})
-    answers = [Answers(size, found) for size, found in zip(sizes, surveys.dispositions(experiment.id).values(), strict=True)]
+    answers = [
+        Answers(size, found) for size, found in zip(sizes, surveys.dispositions(experiment.id).values(), strict=True)
+    ]
     waved = any(arm.invited for arm in answers)
     return Board(
         experiment=experiment,

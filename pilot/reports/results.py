@@ -107,7 +107,9 @@ def _held(material: Material, condition: Condition) -> Held:
     label = wording.short(outcome.label) if outcome else condition.outcome
     if condition.name == "not_worse" and figures:
         text = _(
-            "“%(outcome)s” is not worse by more than %(margin)s", outcome=label, margin=figures.value(abs(condition.threshold))
+            "“%(outcome)s” is not worse by more than %(margin)s",
+            outcome=label,
+            margin=figures.value(abs(condition.threshold)),
         )
     elif condition.name == "not_worse":
         text = _("“%(outcome)s” is not worse by more than the agreed margin", outcome=label)
@@ -151,7 +153,9 @@ def _interval(found: Comparison, figures: Figures) -> str:
     if found.low is None and found.high is None:
         return ""
     text: str = _(
-        "%(level)s interval %(interval)s", level=wording.level(found.level), interval=figures.interval(found.low, found.high)
+        "%(level)s interval %(interval)s",
+        level=wording.level(found.level),
+        interval=figures.interval(found.low, found.high),
     )
     return text
 

@@ -181,6 +181,27 @@ def write_report(actor: Actor, key: str, path: Path, language: str) -> Path:
     return path
 
 
+def kept_report(actor: Actor, key: str, language: str) -> Path:
+    """The report of what is known now, from the installation's own folder.
+
+    It is written once: it says the same as long as nothing new is known.
+
+    Raises:
+        StateError: The experiment is not closed, or was not analysed.
+        MissingLibrary: The text layout library Pango is not installed.
+    """
+    experiment = experiments.get(key)
+    _require_open(experiment)
+    known = [__version__, language, experiment.plan_hash, experiment.state, experiment.decision]
+    digests = [[run.id, run.evidence_digest, run.comparison] for run in runs(experiment.id)]
+    name = hashlib.sha256(json.dumps([known, digests], sort_keys=True).encode()).hexdigest()[:24]
+    path = (config.current().data_dir / "reports" / f"{key}-{language}-{name}.pdf").resolve()
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_report(actor, key, path, language)
+    return path
+
+
 def _row(experiment: Experiment, task: Task) -> AnalysisRun:
     settings, digest = task.analysis.settings(), task.evidence.digest()
     identity = [

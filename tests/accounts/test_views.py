@@ -12,7 +12,7 @@ from pilot import clock
 from pilot.accounts.brake import Brake
 from pilot.accounts.models import Role, User
 from pilot.accounts.service import SYSTEM, add_user, trail
-from pilot.db import db, transaction
+from pilot.db import transaction
 
 EMAIL, PASSWORD = "anna@example.com", "a calm long secret"
 PUBLIC = {"static", "bootstrap.static", "security.static", "security.login", "accounts.language"}
@@ -47,7 +47,15 @@ def test_who_logs_in_comes_back_to_the_page_they_wanted(browse: Callable[[], Fla
 
 
 @pytest.mark.parametrize(
-    "target", ["https://evil.example/", "//evil.example", r"\\evil.example", r"/\evil.example", "///evil.example", "javascript:x"]
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        r"\\evil.example",
+        r"/\evil.example",
+        "///evil.example",
+        "javascript:x",
+    ],
 )
 def test_no_way_leads_from_the_log_in_to_another_site(browse: Callable[[], FlaskClient], target: str) -> None:
     client = browse()
@@ -67,7 +75,9 @@ def test_a_wrong_password_and_an_unknown_address_sound_alike(browse: Callable[[]
     assert "The address or the password is not right" in texts.pop()
 
 
-def test_guessing_is_stopped_and_the_owner_gets_in_after_the_wait(sqlite_app: Flask, browse: Callable[[], FlaskClient]) -> None:
+def test_guessing_is_stopped_and_the_owner_gets_in_after_the_wait(
+    sqlite_app: Flask, browse: Callable[[], FlaskClient]
+) -> None:
     sqlite_app.extensions["pilot.brake"] = Brake(attempts=2)
     noon = datetime(2026, 7, 3, 12, tzinfo=UTC)
     clock.travel(noon)
@@ -122,7 +132,9 @@ def test_no_page_of_staff_opens_without_a_log_in(sqlite_app: Flask) -> None:
     client = sqlite_app.test_client()
     rules = [rule for rule in sqlite_app.url_map.iter_rules() if "GET" in (rule.methods or ())]
     closed = [rule for rule in rules if rule.endpoint not in PUBLIC and not rule.endpoint.startswith("answering.")]
-    assert {"reports.home", "reports.experiment", "reports.report", "experiments.plan"} <= {rule.endpoint for rule in closed}
+    assert {"reports.home", "reports.experiment", "reports.report", "experiments.plan"} <= {
+        rule.endpoint for rule in closed
+    }
     for rule in closed:
         path = re.sub(r"<[^>]*>", "x", rule.rule)
         assert client.get(path).status_code in (302, 404), path

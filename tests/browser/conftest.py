@@ -137,7 +137,9 @@ def stage() -> None:
 def _base() -> None:
     """Customers with a few orders and touches each, through the importers."""
     people = [f"C{n:03d},Customer {n},c{n}@example.com,it,{('North', 'South')[n % 2]},Rossi" for n in range(CUSTOMERS)]
-    orders = [f"C{n:03d},A{n}-{month},2026-{month:02d}-15,{100 + n}.50" for n in range(CUSTOMERS) for month in (1, 2, 3, 5)]
+    orders = [
+        f"C{n:03d},A{n}-{month},2026-{month:02d}-15,{100 + n}.50" for n in range(CUSTOMERS) for month in (1, 2, 3, 5)
+    ]
     touches = [f"C{n:03d},2026-05-{1 + n % 28:02d},phone,call,{5 + n % 9},{2 + n % 9}.25" for n in range(CUSTOMERS)]
     folder = config.current().data_dir
     for kind, head, rows in (
@@ -190,7 +192,12 @@ def _answer(experiment_id: int, answered: int) -> None:
             answers = {"csat": 3 + number % 3, "nps": 6 + number % 5}
             db.session.add(
                 Response(
-                    invitation_id=invitation, answers=answers, pages=1, language="it", started_at=clock.now(),
-                    saved_at=clock.now(), completed_at=done,
+                    invitation_id=invitation,
+                    answers=answers,
+                    pages=1,
+                    language="it",
+                    started_at=clock.now(),
+                    saved_at=clock.now(),
+                    completed_at=done,
                 )
             )

@@ -99,7 +99,9 @@ def test_the_list_says_where_every_pilot_stands_and_what_comes_next(staged: Site
     expect(rows.filter(has_text="winback-2026")).to_contain_text("Read the plan once more and seal it")
     expect(rows.filter(has_text="inside-2026")).to_contain_text("25.0%")
     desk.get_by_role("link", name="Inside sales for the south").click()
-    expect(desk.get_by_role("listitem").filter(has_text="Running").and_(desk.locator("[aria-current=step]"))).to_be_visible()
+    expect(
+        desk.get_by_role("listitem").filter(has_text="Running").and_(desk.locator("[aria-current=step]"))
+    ).to_be_visible()
 
 
 def test_results_stay_closed_until_the_pilot_is_closed(staged: Site, desk: Page) -> None:
@@ -109,7 +111,7 @@ def test_results_stay_closed_until_the_pilot_is_closed(staged: Site, desk: Page)
         expect(desk.get_by_text(word, exact=True)).to_have_count(0)
     refused = desk.request.get(staged.url + "/experiments/inside-2026/report.pdf")
     assert refused.status == 409
-    assert "there is no report yet" in refused.text().lower()
+    assert "results stay closed" in refused.text().lower()
 
 
 def test_a_decided_pilot_shows_decision_results_flow_and_the_report(staged: Site, desk: Page) -> None:

@@ -14,7 +14,7 @@ from pilot.db import db
 from pilot.errors import Forbidden, PluginError, StateError
 from pilot.experiments import service as experiments
 from pilot.experiments.models import Experiment, Unit
-from pilot.handling.service import finish, open_cases, start
+from pilot.handling.service import finish, open_cases, start, stop
 from pilot.plugins.manager import plugins
 
 BringTo = Callable[[str], Experiment]
@@ -58,6 +58,13 @@ def test_the_end_closes_all_cases(base: Flask, operator: Actor, bring_to: BringT
     assert finish(operator, key) == 60
     assert experiments.get(key).state == "closed"
     assert by_channel(Case.closed_at.is_(None)) == {}
+
+
+def test_stopping_closes_all_cases(base: Flask, operator: Actor, bring_to: BringTo) -> None:
+    experiment = bring_to("drawn")
+    opened = start(operator, experiment.key)
+    assert stop(operator, experiment.key, "the desk has no people") == opened > 0
+    assert experiments.get(experiment.key).state == "stopped"
 
 
 def test_a_channel_that_refuses_stops_the_start(

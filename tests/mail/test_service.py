@@ -12,7 +12,7 @@ from flask import Flask
 
 from pilot import clock
 from pilot.accounts.service import SYSTEM, Actor, trail
-from pilot.api import Event, MailSettled, hookimpl
+from pilot.api import Event, MailQueued, MailSettled, hookimpl
 from pilot.customers.models import Customer
 from pilot.db import db, transaction
 from pilot.errors import Forbidden, NotFound, StateError
@@ -138,7 +138,8 @@ def test_observers_hear_how_each_message_ended(sqlite_app: Flask) -> None:
     add_plugin(sqlite_app, Observer())
     anna, nobody = fill(sqlite_app, "anna", "")
     service.send_due()
-    assert heard == [MailSettled(anna, "test", "sent"), MailSettled(nobody, "test", "failed")]
+    assert heard[0] == MailQueued("test", 2)
+    assert heard[1:] == [MailSettled(anna, "test", "sent"), MailSettled(nobody, "test", "failed")]
 
 
 def test_workers_at_once_send_everything_and_nothing_twice(app: Flask) -> None:
