@@ -20,7 +20,7 @@ demo: ready-to-run $(COMPILED) ## a whole pilot, base to PDF, then the web admin
 	@$(BIN)/pilot demo $(if $(DATA),--orders "$(DATA)") $(ARGS)
 
 test: lint types $(COMPILED) ## style, types and tests (ARGS="-k mail")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: ready-to-test ## style
 	@$(BIN)/ruff check .

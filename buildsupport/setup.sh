@@ -21,7 +21,7 @@ need_system_libraries() {
     if [ "$purpose" = test ]; then
         wanted="$wanted postgresql"
         # Ubuntu has chromium as a snap only; without it the tests in a browser are skipped.
-        grep -q '^ID=ubuntu' /etc/os-release || wanted="$wanted chromium"
+        grep -q '^ID=ubuntu' /etc/os-release || wanted="$wanted chromium libatomic1" # the driver of the browser needs the second
     fi
     missing=""
     for package in $wanted; do

@@ -42,18 +42,24 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def bare_app() -> Iterator[None]:
-    """Plug-ins and languages, and no database: all that definitions and questions need, made once."""
+def _bare() -> Flask:
     app = Flask("bare")
     Babel(app)
     manager.init_app(app)
-    with app.app_context():
+    return app
+
+
+@pytest.fixture
+def bare_app(_bare: Flask) -> Iterator[None]:
+    """Plug-ins and languages, and no database: all that definitions and questions need."""
+    with _bare.app_context():
         yield
 
 
 @pytest.fixture(scope="session")
-def definition(bare_app: None) -> SurveyDefinition:
-    return load_definition(EXAMPLE)
+def definition(_bare: Flask) -> SurveyDefinition:
+    with _bare.app_context():
+        return load_definition(EXAMPLE)
 
 
 @pytest.fixture(autouse=True)
