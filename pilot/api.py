@@ -19,6 +19,7 @@ from pilot.events import (
 )
 from pilot.experiments.assignment import Allocation, AssignmentDesign
 from pilot.experiments.models import Experiment, Unit
+from pilot.experiments.plan import Plan
 from pilot.experiments.sampling import Frame, Sample, SamplingDesign
 from pilot.handling.channels import HandlingChannel
 from pilot.handling.models import Case
@@ -63,6 +64,7 @@ __all__ = [
     "Outcome",
     "Part",
     "PilotError",
+    "Plan",
     "QuestionType",
     "Reading",
     "Receipt",

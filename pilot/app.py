@@ -38,14 +38,16 @@ def create_app(config: Config | None = None, *, plugins: Iterable[object] = ()) 
 
 def _join(app: Flask) -> None:
     """What lower rooms need from higher ones: who writes a message of each kind, how a survey is found, what to run."""
-    from pilot.experiments.service import compose_notice, register_survey_lookup
+    from pilot.experiments.service import compose_notice, register_plan_check, register_survey_lookup
     from pilot.mail.service import register_composers, send_batch
+    from pilot.reports.preflight import check_outcomes
     from pilot.surveys.service import compose_invitation, latest_version
 
     register_composers(
         app, {"notice": compose_notice, "invitation": compose_invitation, "reminder": compose_invitation}
     )
     register_survey_lookup(app, latest_version)
+    register_plan_check(app, check_outcomes)
     jobs.of(app).add("mail", send_batch, minutes=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 from flask import Flask
@@ -11,6 +12,9 @@ from flask.cli import ScriptInfo
 from pilot import __version__
 from pilot.console import LazyGroup
 from pilot.errors import PilotError
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
 
 COMMANDS = {
     "analyse": "pilot.reports.commands:analyse",
@@ -47,6 +51,13 @@ def group(ctx: click.Context) -> None:
     ctx.obj = ScriptInfo(create_app=create)
 
 
+def _database_errors() -> type[DBAPIError]:
+    """Imported only when something has failed."""
+    from sqlalchemy.exc import DBAPIError
+
+    return DBAPIError
+
+
 def main() -> None:
     """Entry point: runs the command and turns errors meant for people into one line and an exit code."""
     try:
@@ -54,6 +65,12 @@ def main() -> None:
     except PilotError as error:
         click.secho(str(error), fg="red", err=True)
         sys.exit(error.exit_code)
+    except _database_errors() as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        click.secho(
+            f"The database refuses: {reason}. Is it there and up to date? Run pilot doctor.", fg="red", err=True
+        )
+        sys.exit(2)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

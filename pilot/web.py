@@ -112,11 +112,11 @@ def percent(value: float, digits: int = 0) -> str:
     return format_percent(value, format="#,##0" + ("." + "0" * digits if digits else "") + "%", locale=_formats())
 
 
-def day(value: date) -> str:
-    """A date, as the page's language writes it; of a moment, its date where the company is."""
+def day(value: date, length: str = "medium") -> str:
+    """A date, as the page's language writes it (`medium` or `long`); of a moment, its date where the company is."""
     if isinstance(value, datetime):
         value = _local(value)
-    return format_date(value, "medium", locale=_formats())
+    return format_date(value, length, locale=_formats())
 
 
 def moment(value: datetime) -> str:

@@ -69,6 +69,15 @@ def test_worker_ends_when_told(environment: dict[str, str]) -> None:
         end(process, signal.SIGINT)
 
 
+def test_a_database_without_schema_is_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
+    elsewhere = environment | {"PILOT_DATA_DIR": str(tmp_path / "new")}
+    answer = subprocess.run([PILOT, "profile"], env=elsewhere, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr == (
+        "The database refuses: no such table: imports. Is it there and up to date? Run pilot doctor.\n"
+    )
+
+
 def test_a_taken_port_is_a_sentence(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -32,6 +32,9 @@ VERDICTS = ("roll_out", "do_not", "inconclusive")
 MAX_PUBLIC_VALUE = 200
 MAX_REASON = 500
 
+PlanCheck = Callable[[Plan, str], None]
+"""Raises `PlanError` with the place if the plan cannot be carried out."""
+
 SurveyLookup = Callable[[str], tuple[int, str] | None]
 """From the key of a survey to the number and digest of its newest version, or None if there is none."""
 
@@ -86,6 +89,11 @@ class ReplayResult:
     equal: bool
     differences: list[str]
     units: int
+
+
+def register_plan_check(app: Flask, check: PlanCheck) -> None:
+    """Say what else has to hold of a plan before the seal, for rooms that lie above experiments."""
+    app.extensions["pilot.plan_check"] = check
 
 
 def register_survey_lookup(app: Flask, lookup: SurveyLookup) -> None:
@@ -171,6 +179,7 @@ def seal(actor: Actor, key: str) -> Experiment:
         experiment = _locked(key, "sealed")
         place = f"plan of {key}"
         plan = _with_survey(check(plan_of(experiment), place), place)
+        current_app.extensions["pilot.plan_check"](plan, place)
         frame, _ = frame_of(plan)
         _check_size(plan, frame, place)
         for _ in carry_out(plan, frame, "rehearsal"):

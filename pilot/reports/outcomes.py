@@ -8,6 +8,7 @@ from datetime import date
 
 from pilot.analysis import Evidence, Need, Scale
 from pilot.experiments.models import Experiment
+from pilot.experiments.plan import Plan
 from pilot.parts import Part
 
 
@@ -27,8 +28,12 @@ class Outcome(Part):
     """Something to be compared between arms. All assigned units count (intention to treat)."""
 
     @abstractmethod
-    def scale(self, scope: Scope) -> Scale:
-        """The scale of the outcome."""
+    def scale(self, plan: Plan) -> Scale:
+        """The scale of the outcome. Asked before the seal: what cannot be measured later is refused then.
+
+        Raises:
+            InputError: The plan has nothing this outcome could be measured by; the place names the setting.
+        """
 
     @abstractmethod
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:

@@ -145,30 +145,32 @@ def complete(token: str, page: int, answers: dict[str, Any], *, language: str, s
         work.emit(AnswerReceived(invitation.id, invitation.wave_id))
 
 
+_VISITS = (
+    sa.select(
+        Invitation.id,
+        Invitation.nonce,
+        Invitation.language,
+        Wave.survey_id,
+        Wave.closes_at,
+        Wave.closed_at,
+        Survey.digest,
+        Experiment.state,
+        Response.language.label("answered_in"),
+        Response.pages,
+        Response.completed_at,
+        Response.submission_key,
+        Customer.opted_out_at,
+    )
+    .join(Wave, Wave.id == Invitation.wave_id)
+    .join(Survey, Survey.id == Wave.survey_id)
+    .join(Experiment, Experiment.id == Wave.experiment_id)
+    .join(Customer, Customer.id == Invitation.customer_id)
+    .outerjoin(Response, Response.invitation_id == Invitation.id)
+)
+
+
 def _visit(condition: sa.ColumnElement[bool]) -> Visit | None:
-    row = db.session.execute(
-        sa.select(
-            Invitation.id,
-            Invitation.nonce,
-            Invitation.language,
-            Wave.survey_id,
-            Wave.closes_at,
-            Wave.closed_at,
-            Survey.digest,
-            Experiment.state,
-            Response.language.label("answered_in"),
-            Response.pages,
-            Response.completed_at,
-            Response.submission_key,
-            Customer.opted_out_at,
-        )
-        .join(Wave, Wave.id == Invitation.wave_id)
-        .join(Survey, Survey.id == Wave.survey_id)
-        .join(Experiment, Experiment.id == Wave.experiment_id)
-        .join(Customer, Customer.id == Invitation.customer_id)
-        .outerjoin(Response, Response.invitation_id == Invitation.id)
-        .where(condition)
-    ).one_or_none()
+    row = db.session.execute(_VISITS.where(condition)).one_or_none()
     if row is None:
         return None
     answered = row.completed_at is not None

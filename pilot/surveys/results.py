@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -118,7 +118,15 @@ def _question(experiment_id: int, question_key: str, suffix: str) -> QuestionTyp
     ).one_or_none()
     if row is None:
         raise NotFound("this experiment has no survey yet", remedy="Open it with `pilot survey wave`")
-    parts = questionnaire(*row).parts
+    return question_in(questionnaire(*row).parts, question_key, suffix)
+
+
+def question_in(parts: Mapping[str, QuestionType], question_key: str, suffix: str) -> QuestionType:
+    """The question of this key among the parts of a survey.
+
+    Raises:
+        InputError: There is no such question, or it has no such outcome.
+    """
     if question_key not in parts:
         raise InputError(
             f"the survey has no question {question_key!r}", place="question", remedy=f"Questions: {', '.join(parts)}"

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from pilot import clock, config
 from pilot.accounts.service import Actor, record
+from pilot.analysis import Scale
 from pilot.config import LANGUAGES
 from pilot.customers.models import Customer
 from pilot.db import db, transaction
@@ -30,7 +31,15 @@ from pilot.surveys.answering import Standing, Visit, complete, find, questionnai
 from pilot.surveys.definition import SurveyDefinition, bring_to_life
 from pilot.surveys.links import address_of, hash_of, new_nonce, token_of
 from pilot.surveys.models import Invitation, Response, Survey, Wave
-from pilot.surveys.results import Answer, RatingCount, answers, dispositions, rating_counts, rating_scale
+from pilot.surveys.results import (
+    Answer,
+    RatingCount,
+    answers,
+    dispositions,
+    question_in,
+    rating_counts,
+    rating_scale,
+)
 from pilot.web import day
 
 __all__ = [
@@ -44,6 +53,7 @@ __all__ = [
     "find",
     "latest_version",
     "open_wave",
+    "planned_scale",
     "publish",
     "rating_counts",
     "rating_scale",
@@ -224,7 +234,7 @@ def _letter(visit: Visit, *, reminder: bool) -> Content:
     )
     until = _(
         "You can answer until %(date)s. The link is for you alone: please do not pass it on.",
-        date=day(visit.closes_at - timedelta(seconds=1)),
+        date=day(visit.closes_at - timedelta(seconds=1), "long"),
     )
     subject, button = title, _("Answer the survey")
     if reminder and visit.pages:
@@ -242,6 +252,18 @@ def _letter(visit: Visit, *, reminder: bool) -> Content:
             company=config.current().company,
         ),
     )
+
+
+def planned_scale(plan: Plan, question: str, suffix: str = "") -> Scale:
+    """The scale of a question of the survey that a plan names.
+
+    Raises:
+        NotFound: The survey is not published.
+        InputError: It has no such question, or the question no such outcome.
+    """
+    survey = _planned_survey(plan)
+    part = question_in(questionnaire(survey.id, survey.digest).parts, question, suffix)
+    return part.outcomes()[suffix][0]
 
 
 def _newest(key: str) -> sa.Select[Survey]:

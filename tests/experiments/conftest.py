@@ -110,6 +110,7 @@ def fill_base(app: Flask, number: int = 200) -> None:
         )
     add_customers(1, number)
     service.register_survey_lookup(app, {"satisfaction": SURVEY}.get)
+    service.register_plan_check(app, lambda plan, place: None)  # there is no real survey here
 
 
 @pytest.fixture

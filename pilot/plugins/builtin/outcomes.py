@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pilot.api import Evidence, InputError, Moments, Need, Outcome, Scale, Scope, hookimpl
+from pilot.api import Evidence, InputError, Moments, Need, Outcome, Plan, Scale, Scope, hookimpl
 from pilot.customers.orderstore import Measure, MomentRow, store
 from pilot.experiments import service as experiments
 from pilot.surveys import service as surveys
@@ -31,9 +31,9 @@ class SurveyScore(Outcome):
     question: str
     suffix: str = ""
 
-    def scale(self, scope: Scope) -> Scale:
+    def scale(self, plan: Plan) -> Scale:
         """What the question type says."""
-        return surveys.rating_scale(scope.experiment.id, self.question, self.suffix)[0]
+        return surveys.planned_scale(plan, self.question, self.suffix)
 
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:
         """Counts of every possible score; moments follow from them."""
@@ -59,8 +59,9 @@ class SurveyShare(Outcome):
     at_least: float
     suffix: str = ""
 
-    def scale(self, scope: Scope) -> Scale:
-        """Yes or no."""
+    def scale(self, plan: Plan) -> Scale:
+        """Yes or no, if there is such a question."""
+        surveys.planned_scale(plan, self.question, self.suffix)
         return Scale.BINARY
 
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:
@@ -76,7 +77,7 @@ class _Facts(Outcome):
     measure: ClassVar[Measure]
     kind: ClassVar[Scale]
 
-    def scale(self, scope: Scope) -> Scale:
+    def scale(self, plan: Plan) -> Scale:
         """Always the same."""
         return self.kind
 
@@ -133,7 +134,7 @@ class Retained(Outcome):
     key = "retained"
     label = "Ordered in the period"
 
-    def scale(self, scope: Scope) -> Scale:
+    def scale(self, plan: Plan) -> Scale:
         """Yes or no."""
         return Scale.BINARY
 
