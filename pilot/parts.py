@@ -59,8 +59,9 @@ class Part:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(step) for step in (place, *first["loc"]) if step != "")
+            reason = first["msg"].removeprefix("Value error, ")
             raise InputError(
-                first["msg"][0].lower() + first["msg"][1:], place=where, remedy=f"Correct this setting of {cls.key}"
+                reason[0].lower() + reason[1:], place=where, remedy=f"Correct this setting of {cls.key}"
             ) from error
         return part
 
