@@ -85,8 +85,8 @@ def step(title: str) -> Iterator[None]:
     click.echo(f"  {title} … ", nl=False, err=True)
     try:
         yield
-    except BaseException:
-        click.echo("failed", err=True)
+    except BaseException as error:
+        click.echo("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", err=True)
         raise
     click.echo(f"done ({time.monotonic() - started:.1f} s)", err=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -42,4 +43,6 @@ def demo(customers: int, seed: int, out: Path, orders: Path | None, port: int, n
     click.echo(
         f"\nWeb admin:  {arrival.address}\nLog-in:     {LOGIN}\nPassword:   {arrival.password}\n\nCtrl-C ends it."
     )
-    arrival.serving.join()
+    with suppress(KeyboardInterrupt):
+        arrival.serving.join()
+    say("Stopped.")
