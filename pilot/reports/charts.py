@@ -239,8 +239,6 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _draw_line(axes: Axes, row: int, line: Line, span: tuple[float, float]) -> None:
-    from matplotlib.patheffects import withStroke
-
     colour = _colour(line.arm)
     low = span[0] if line.low is None else line.low
     high = span[1] if line.high is None else line.high
@@ -249,8 +247,15 @@ def _draw_line(axes: Axes, row: int, line: Line, span: tuple[float, float]) -> N
     axes.plot(limits, [row] * len(limits), "|", color=colour, markersize=9, markeredgewidth=1.6)
     axes.plot([line.estimate], [row], "o", color=colour, markersize=7, markeredgecolor="white", markeredgewidth=1)
     text = f"{line.label}  {line.text}" if line.label else line.text
-    label = axes.annotate(text, (line.estimate, row), (0, 8), textcoords="offset points", ha="center", weight="bold")
-    label.set_path_effects([withStroke(linewidth=3, foreground="white")])
+    axes.annotate(
+        text,
+        (line.estimate, row),
+        (0, 8),
+        textcoords="offset points",
+        ha="center",
+        weight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # lines behind it would cross out a digit
+    )
 
 
 def _span(panel: Panel) -> tuple[float, float]:
