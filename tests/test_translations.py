@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ PLACEHOLDER = re.compile(r"%\(\w+\)\w|%%")
 def texts() -> frozenset[str | tuple[str, ...]]:
     """Every text that code and pages ask for."""
     with (ROOT / "buildsupport" / "babel.cfg").open(encoding="utf-8") as mapping:
-        methods, options = parse_mapping_cfg(mapping)
+        methods, options = parse_mapping_cfg(mapping)  # type: ignore[no-untyped-call]
     keywords = DEFAULT_KEYWORDS | {"lazy_gettext": None}
     return frozenset(found for _, _, found, _, _ in extract_from_dir(ROOT, methods, options, keywords))
 
@@ -31,8 +31,8 @@ def catalogue(language: str) -> Catalog:
         return read_po(readable, locale=language)
 
 
-def forms(text: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else tuple(text)
+def forms(text: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text or ())
 
 
 def messages(language: str) -> Iterator[Message]:
