@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from flask import Flask
 from flask_migrate import Migrate
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from pilot import db, jobs, resources
 from pilot.config import Config, load
+from pilot.errors import ConfigError
 from pilot.plugins import manager
 
 
@@ -24,7 +26,7 @@ def create_app(config: Config | None = None, *, plugins: Iterable[object] = ()) 
         PluginError: A plugin broke its contract.
     """
     config = config or load()
-    config.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_data_dir(config)
     app = Flask("pilot", template_folder=str(resources.folder("templates")), static_folder=str(resources.static()))
     app.config.update(SECRET_KEY=config.secret_key, SQLALCHEMY_DATABASE_URI=config.sqlalchemy_url)
     app.extensions["pilot.config"] = config
@@ -33,21 +35,36 @@ def create_app(config: Config | None = None, *, plugins: Iterable[object] = ()) 
     manager.init_app(app, plugins)
     _join(app)
     _web(app)
+    if config.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies, x_host=0
+        )
     return app
+
+
+def _make_data_dir(config: Config) -> None:
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the data folder cannot be made: {error.strerror}",
+            place=f"PILOT_DATA_DIR={config.data_dir}",
+            remedy="Choose a folder you may write to",
+        ) from error
 
 
 def _join(app: Flask) -> None:
     """What lower rooms need from higher ones: who writes a message of each kind, how a survey is found, what to run."""
     from pilot.experiments.service import compose_notice, register_plan_check, register_survey_lookup
     from pilot.mail.service import register_composers, send_batch
-    from pilot.reports.preflight import check_outcomes
+    from pilot.reports.preflight import check_plan
     from pilot.surveys.service import compose_invitation, latest_version
 
     register_composers(
         app, {"notice": compose_notice, "invitation": compose_invitation, "reminder": compose_invitation}
     )
     register_survey_lookup(app, latest_version)
-    register_plan_check(app, check_outcomes)
+    register_plan_check(app, check_plan)
     jobs.of(app).add("mail", send_batch, minutes=1)
 
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from email_validator import EmailNotValidError, validate_email
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from pilot.errors import ConfigError
 
@@ -35,6 +44,7 @@ class Config(BaseSettings):
     mail_transport: str = Field(default="maildir", description="Key of the mail transport part")
     mail_settings: dict[str, Any] = Field(default_factory=dict, description="Settings of that part")
     mail_from: str = Field(default="pilot@example.com", description="From address of mails to customers")
+    trusted_proxies: int = Field(default=0, ge=0, description="Proxies before this site that tell the true client")
     mail_reply_to: str = Field(default="", description="Mailbox somebody reads; empty means mail_from")
 
     @field_validator("secret_key")
@@ -42,6 +52,58 @@ class Config(BaseSettings):
     def _strong(cls, value: str) -> str:
         if len(value) < 32 or value.lower().strip("!1234567890") in _WEAK_SECRETS or len(set(value)) < 8:
             raise ValueError("too weak: use at least 32 random characters, for instance from `openssl rand -base64 33`")
+        return value
+
+    @field_validator("company")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            raise ValueError("must be one line of text")
+        return value.strip()
+
+    @field_validator("currency")
+    @classmethod
+    def _currency(cls, value: str) -> str:
+        if not (value.isascii() and value.isalpha()):
+            raise ValueError("must be three letters, such as EUR or PLN")
+        return value.upper()
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"there is no time zone {value!r}; use an IANA name like Europe/Rome") from error
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _usable_database(cls, value: str) -> str:
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            if value:
+                make_url(value).get_dialect().import_dbapi()
+        except (ArgumentError, ImportError) as error:
+            raise ValueError(
+                f"no database can be reached by this address ({error}); write postgresql+psycopg://user@host/name, or "
+                "nothing for SQLite in PILOT_DATA_DIR"
+            ) from error
+        return value
+
+    @field_validator("mail_from", "mail_reply_to")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        """Checked here, because a wrong one would fail every message of a wave."""
+        try:
+            if value:
+                validate_email(value, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+        except EmailNotValidError as error:
+            raise ValueError(
+                f"{value!r} is not a plain address such as service@company.com (the name before it is the company's)"
+            ) from error
         return value
 
     @field_validator("base_url")
@@ -55,6 +117,26 @@ class Config(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """Address of the database, the embedded SQLite file when none is set."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'pilot.sqlite').resolve()}"
+
+    def require_data(self) -> None:
+        """Let pass if there is an installation with these settings.
+
+        Raises:
+            ConfigError: Its folder or SQLite file is not there: a name is mistyped, or nothing was set up yet.
+        """
+        from sqlalchemy.engine import make_url
+
+        url = make_url(self.sqlalchemy_url)
+        wanted = [self.data_dir.resolve()]
+        if url.get_backend_name() == "sqlite" and Path(url.database or "").is_absolute():
+            wanted.append(Path(url.database or ""))
+        for path in wanted:
+            if not path.exists():
+                raise ConfigError(
+                    f"there is no {path}",
+                    place="PILOT_DATA_DIR" if path.is_relative_to(wanted[0]) else "PILOT_DATABASE_URL",
+                    remedy="Correct the variable, or set up a new installation there with `pilot upgrade`",
+                )
 
     @classmethod
     def settings_customise_sources(  # noqa: D102
@@ -84,6 +166,12 @@ def load(**overrides: Any) -> Config:
         )
     try:
         return Config(**overrides)
+    except SettingsError as error:
+        raise ConfigError(
+            f"a variable cannot be read: {error}", place="configuration", remedy="Write tables as JSON, for instance {}"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"this is not TOML: {error}", place=f"PILOT_CONFIG={path}") from error
     except ValidationError as error:
         faults = [_fault(fault["loc"], fault["msg"]) for fault in error.errors()]
         raise ConfigError(

@@ -72,6 +72,7 @@ class Transaction:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.events: list[Event] = []
+        self.doomed = False
 
     def emit(self, event: Event) -> None:
         """Tell observers of this event once the transaction is durable."""
@@ -82,15 +83,21 @@ class Transaction:
 def transaction() -> Iterator[Transaction]:
     """Run a block as one durable act: all of it, or nothing.
 
-    Inside another `transaction()` the block joins the outer one. On SQLite the outermost block begins
-    IMMEDIATE, so that writers queue up instead of failing; what was read before it is read afresh inside.
+    Inside another `transaction()` the block joins the outer one, and if it fails the whole fails. On SQLite the
+    outermost block begins IMMEDIATE, so that writers queue up instead of failing; what was read before it is read
+    afresh inside.
 
     Raises:
-        RuntimeError: Objects were changed outside any transaction: that would be lost silently.
+        RuntimeError: Objects were changed outside any transaction, which would be lost silently, or somebody passed
+            over the failure of a block inside.
     """
     outer: Transaction | None = g.get("pilot_transaction")
     if outer is not None:
-        yield outer
+        try:
+            yield outer
+        except BaseException:
+            outer.doomed = True
+            raise
         return
     session = db.session()
     if session.new or session.dirty or session.deleted:
@@ -100,6 +107,8 @@ def transaction() -> Iterator[Transaction]:
     try:
         session.connection(execution_options={"pilot_write": True})
         yield work
+        if work.doomed:
+            raise RuntimeError("a part of this transaction failed, and the failure was passed over")
         session.commit()
     except BaseException:
         session.rollback()

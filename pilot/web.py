@@ -94,7 +94,8 @@ def prefer_language(app: Flask, preference: Callable[[], str | None]) -> None:
 def local_path(target: str | None) -> str:
     """The target if it is a path of this site, else the first page: what a form names as the way back."""
     path = (target or "").replace("\\", "/")  # as browsers read it
-    return path if path.startswith("/") and not path.startswith("//") else "/"
+    ours = path.startswith("/") and not path.startswith("//") and path.isprintable()  # browsers drop tabs and line ends
+    return path if ours else "/"
 
 
 def money(value: float) -> str:
