@@ -17,24 +17,28 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
 COMMANDS = {
-    "analyse": "pilot.reports.commands:analyse",
-    "compare": "pilot.compare:compare",
-    "demo": "pilot.demo.commands:demo",
-    "doctor": "pilot.commands:doctor",
-    "experiment": "pilot.experiments.commands:experiment",
-    "import": "pilot.customers.commands:import_",
-    "mail": "pilot.mail.commands:mail",
-    "plugins": "pilot.commands:plugins",
-    "profile": "pilot.customers.commands:profile",
-    "replay": "pilot.experiments.commands:replay",
-    "report": "pilot.reports.commands:report",
-    "segments": "pilot.customers.commands:segments",
-    "serve": "pilot.commands:serve",
-    "survey": "pilot.surveys.commands:survey",
-    "upgrade": "pilot.commands:upgrade",
-    "users": "pilot.accounts.commands:users",
-    "worker": "pilot.commands:worker",
+    "analyse": ("pilot.reports.commands:analyse", "Compare the arms of a closed EXPERIMENT as its plan says."),
+    "compare": ("pilot.compare:compare", "Compare the arms in FILE, a table with one row per customer."),
+    "demo": ("pilot.demo.commands:demo", "Run a whole pilot, from customer base to PDF, and serve it."),
+    "doctor": ("pilot.commands:doctor", "Check this installation; exit 1 if something is wrong."),
+    "experiment": ("pilot.experiments.commands:experiment", "Plan, seal, draw and run an experiment."),
+    "import": ("pilot.customers.commands:import_", "Take customers, orders or touches in from FILE."),
+    "mail": ("pilot.mail.commands:mail", "Messages to customers: the outbox and its way out."),
+    "plugins": ("pilot.commands:plugins", "List plugins with their versions, hooks and parts."),
+    "profile": ("pilot.customers.commands:profile", "Make every customer's profile anew and sum the base up."),
+    "replay": ("pilot.experiments.commands:replay", "Repeat the draw of an experiment and compare every customer."),
+    "report": ("pilot.reports.commands:report", "Write the report of a closed and analysed EXPERIMENT as a PDF."),
+    "segments": ("pilot.customers.commands:segments", "Put every customer into its segment."),
+    "serve": ("pilot.commands:serve", "Serve the web site and do what is due."),
+    "survey": ("pilot.surveys.commands:survey", "Publish surveys, send personal links, and see what came back."),
+    "upgrade": ("pilot.commands:upgrade", "Bring the database to the schema of this version."),
+    "users": ("pilot.accounts.commands:users", "Staff accounts and their roles."),
+    "worker": ("pilot.commands:worker", "Do what is due, without the web site."),
 }
+"""Where each command is, and what it does in a line: its own first sentence."""
+
+_WITHOUT_DATA = ("demo", "doctor", "upgrade")
+"""Commands that make an installation, or say why there is none; any other would mistake a new folder for it."""
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,8 +49,12 @@ def group(ctx: click.Context) -> None:
 
     def create() -> Flask:
         from pilot.app import create_app
+        from pilot.config import load
 
-        return create_app()
+        config = load()
+        if ctx.invoked_subcommand not in _WITHOUT_DATA:
+            config.require_data()
+        return create_app(config)
 
     ctx.obj = ScriptInfo(create_app=create)
 

@@ -13,6 +13,7 @@ from flask.cli import ScriptInfo, pass_script_info, with_appcontext
 
 from pilot import jobs
 from pilot.console import json_option, result, say, table
+from pilot.db import db
 from pilot.errors import CheckFailed, InputError
 
 _workers = click.option(
@@ -65,12 +66,13 @@ def upgrade() -> None:
     """Bring the database to the schema of this version. Changes nothing if it has it."""
     import flask_migrate
 
-    from pilot.doctor import require_database, require_schema
+    from pilot.doctor import require_database, require_schema, revision
 
     require_database()
+    before = revision()
     flask_migrate.upgrade()
     require_schema()
-    say("The database is up to date.")
+    say(_upgraded(before, revision()))
 
 
 @click.command()
@@ -115,6 +117,15 @@ def worker(workers: int) -> None:
         say("Working. Ctrl-C ends it.")
         threading.Event().wait()
     say("Stopped.")
+
+
+def _upgraded(before: str | None, after: str | None) -> str:
+    if before is None:
+        where = db.engine.url.render_as_string()
+        return f"The schema was made, revision {after}, in {where}"
+    if before != after:
+        return f"The schema was moved from revision {before} to {after}."
+    return f"Nothing to do: the schema is up to date, revision {after}."
 
 
 def _application() -> Flask:

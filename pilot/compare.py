@@ -59,7 +59,10 @@ def compare(
     show_list: bool,
     as_json: bool,
 ) -> None:
-    """Compare the arms in FILE, a CSV (also .gz) or Parquet file with one row per customer."""
+    """Compare the arms in FILE, a table with one row per customer.
+
+    FILE is a CSV (also .gz) or Parquet file.
+    """
     if show_list:
         _print_list(_analyses(), as_json)
         return

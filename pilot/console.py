@@ -24,27 +24,39 @@ class LazyGroup(click.Group):
     So help stays quick, and the group of a feature can offer commands of features above it.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, str], **settings: Any) -> None:
-        """`lazy` gives `module:function` by the name of the command; the other arguments are click's."""
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+        """`lazy` gives `module:function` and a line of help by the name of the command; the rest is click's."""
         super().__init__(*args, **settings)
-        self._lazy = lazy
+        self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, in alphabetical order."""
-        return sorted({*self.commands, *self._lazy})
+        return sorted({*self.commands, *self.lazy})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, imported now if it was not before."""
-        if cmd_name not in self._lazy:
+        if cmd_name not in self.lazy:
             return super().get_command(ctx, cmd_name)
-        module, _, name = self._lazy[cmd_name].partition(":")
+        module, _, name = self.lazy[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with a line of help each, importing none."""
+        helps = {name: command.get_short_help_str(formatter.width) for name, command in self.commands.items()}
+        helps |= {name: line for name, (_, line) in self.lazy.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(helps.items()))
 
 
 def say(text: str) -> None:
     """Print a message for the person at the terminal, on stderr."""
     click.echo(text, err=True)
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 touch`, `1,200 orders`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def result(data: Any, as_json: bool, text: Callable[[], str]) -> None:

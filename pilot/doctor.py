@@ -67,6 +67,19 @@ def require_schema() -> None:
     _schema()
 
 
+def revision() -> str | None:
+    """The revision the database is at; None before its first upgrade.
+
+    Raises:
+        CheckFailed: The database does not answer.
+    """
+    from alembic.migration import MigrationContext
+
+    with _connected() as connection:
+        found: str | None = MigrationContext.configure(connection).get_current_revision()
+    return found
+
+
 def _run(checks: Mapping[str, Callable[[], str]]) -> list[Finding]:
     findings = []
     for name, check in checks.items():
@@ -94,7 +107,7 @@ def _fonts() -> str:
         raise MissingLibrary(
             "no fonts are installed", remedy="On Debian or Ubuntu run `apt-get install fonts-dejavu-core`"
         )
-    return f"{count} font files"
+    return f"{count:,} font files"
 
 
 def _secret() -> str:
@@ -117,12 +130,9 @@ def _database() -> str:
 
 
 def _schema() -> str:
-    from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    wanted = ScriptDirectory(str(resources.folder("migrations"))).get_current_head()
-    with _connected() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+    wanted, found = ScriptDirectory(str(resources.folder("migrations"))).get_current_head(), revision()
     if found != wanted:
         raise CheckFailed(
             f"the database is at revision {found}, this version needs {wanted}", remedy="Run `pilot upgrade`"
@@ -149,7 +159,7 @@ def _queue() -> str:
         raise CheckFailed(
             f"the queue cannot be opened: {error}", remedy="Look at queue.sqlite in PILOT_DATA_DIR"
         ) from error
-    return f"{waiting} waiting"
+    return f"{waiting:,} waiting"
 
 
 def _mail() -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import configparser
+import re
+import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pilot"
 
 LAYERS = (
-    ("pilot", "parts", "console", "clock", "events", "errors", "resources", "testing"),
+    ("pilot", "parts", "console", "clock", "events", "errors", "faults", "resources", "testing"),
     ("analysis",),
     ("config",),
     ("plugins",),
@@ -169,3 +172,14 @@ def test_setup_cfg_lists_every_package() -> None:
     listed = set(settings["options"]["packages"].split())
     mapped = {line.split(" = ")[0].strip() for line in settings["options"]["package_dir"].strip().splitlines()}
     assert listed == {module_name(path) for path in PACKAGE.rglob("__init__.py")} | mapped
+
+
+def test_setup_cfg_declares_every_library_that_is_imported() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    declared = {re.split(r"[<>=\[]", line)[0] for line in settings["options"]["install_requires"].split()}
+    modules = {name.split(".")[0] for module in SOURCES for name in imports(module)}
+    modules -= {*sys.stdlib_module_names, "pilot"}
+    shippers = packages_distributions()
+    shipped = {module: {name.lower().replace("_", "-") for name in shippers[module]} for module in modules}
+    assert {module: names for module, names in shipped.items() if not names & declared} == {}

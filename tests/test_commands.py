@@ -69,13 +69,48 @@ def test_worker_ends_when_told(environment: dict[str, str]) -> None:
         end(process, signal.SIGINT)
 
 
+def run(environment: dict[str, str], *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PILOT, *arguments], env=environment | changes, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
 def test_a_database_without_schema_is_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
-    elsewhere = environment | {"PILOT_DATA_DIR": str(tmp_path / "new")}
-    answer = subprocess.run([PILOT, "profile"], env=elsewhere, capture_output=True, text=True, check=False)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "pilot.sqlite").touch()
+    answer = run(environment, "profile", PILOT_DATA_DIR=str(tmp_path / "new"))
     assert answer.returncode == 2
     assert answer.stderr == (
         "The database refuses: no such table: imports. Is it there and up to date? Run pilot doctor.\n"
     )
+
+
+def test_a_mistyped_data_folder_is_a_sentence_and_makes_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    mistyped = tmp_path / "daat"
+    for command in (["profile"], ["plugins"], ["serve", "--port", "0"]):
+        answer = run(environment, *command, PILOT_DATA_DIR=str(mistyped))
+        assert answer.returncode == 2
+        assert answer.stderr == (
+            f"PILOT_DATA_DIR: there is no {mistyped}. Correct the variable, or set up a new installation there with "
+            "`pilot upgrade`.\n"
+        )
+    mistyped.mkdir()
+    assert (
+        "there is no " + str(mistyped / "pilot.sqlite")
+        in run(environment, "profile", PILOT_DATA_DIR=str(mistyped)).stderr
+    )
+    elsewhere = run(environment, "profile", PILOT_DATABASE_URL=f"sqlite:///{tmp_path}/other.sqlite")
+    assert elsewhere.stderr.startswith(f"PILOT_DATABASE_URL: there is no {tmp_path}/other.sqlite. ")
+    assert list(mistyped.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["foo://", "pilot.sqlite", "mysql+mysqldb://pilot:s3cret@db/pilot"])
+def test_an_address_of_no_database_is_a_sentence(environment: dict[str, str], address: str) -> None:
+    answer = run(environment, "profile", PILOT_DATABASE_URL=address)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("configuration: PILOT_DATABASE_URL: no database can be reached by this address (")
+    assert answer.stderr.count("\n") == 1
+    assert "s3cret" not in answer.stderr
 
 
 def test_a_taken_port_is_a_sentence(environment: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from flask import Flask
 from flask.cli import ScriptInfo
 
 from pilot.app import create_app
-from pilot.commands import doctor, plugins, upgrade
+from pilot.commands import _upgraded, doctor, plugins, upgrade
 from pilot.config import Config
 from pilot.db import db
 from pilot.doctor import Finding, examine
@@ -107,16 +107,22 @@ def test_without_a_usable_configuration_the_machine_is_examined_still() -> None:
 
 def test_upgrade_makes_the_schema_and_changes_nothing_the_second_time(config: Callable[..., Config]) -> None:
     app = create_app(config())
-    assert run(upgrade, app).exit_code == 0
+    answer = run(upgrade, app)
+    assert answer.exit_code == 0
+    assert answer.stderr == f"The schema was made, revision 0001, in sqlite:///{config().data_dir}/pilot.sqlite\n"
     with app.app_context():
         tables = set(sa.inspect(db.engine).get_table_names())
         wanted = set(db.metadata.tables)
     assert tables - {"alembic_version"} == wanted
     answer = run(upgrade, app)
     assert answer.exit_code == 0
-    assert "up to date" in answer.stderr
+    assert answer.stderr == "Nothing to do: the schema is up to date, revision 0001.\n"
     with app.app_context():
         db.engine.dispose()
+
+
+def test_upgrade_says_from_where_it_moved_the_schema() -> None:
+    assert _upgraded("0001", "0002") == "The schema was moved from revision 0001 to 0002."
 
 
 def test_a_data_folder_that_cannot_be_written_is_named(sqlite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,13 +25,17 @@ class Actor:
     name: str
     roles: frozenset[str] = frozenset()
 
+    def may(self, *roles: str) -> bool:
+        """Whether the actor has one of these roles; `admin` has all."""
+        return bool(self.roles & {"admin", *roles})
+
     def require(self, *roles: str) -> None:
         """Let pass whoever has one of these roles; `admin` has all.
 
         Raises:
             Forbidden: The actor has none of them.
         """
-        if not self.roles & {"admin", *roles}:
+        if not self.may(*roles):
             raise Forbidden(f"{self.name} may not do this", remedy=f"It takes the role {' or '.join(roles) or 'admin'}")
 
 
@@ -98,6 +102,11 @@ def add_user(actor: Actor, email: str, role: str, password: str | None = None) -
 def all_users() -> list[User]:
     """Everybody who has an account, by address."""
     return list(db.session.scalars(sa.select(User).order_by(User.email)))
+
+
+def administrators() -> list[str]:
+    """The addresses of those who give roles."""
+    return [user.email for user in all_users() if user.active and any(role.name == "admin" for role in user.roles)]
 
 
 def note_log_in(actor: Actor) -> None:

@@ -14,10 +14,10 @@ from flask.cli import with_appcontext
 from pilot import clock
 from pilot.accounts.service import SYSTEM
 from pilot.config import current
-from pilot.console import json_option, result, table
+from pilot.console import count, json_option, result, table
 from pilot.customers import service
 from pilot.customers.service import ImportResult
-from pilot.errors import InputError
+from pilot.errors import CheckFailed, InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LABELS = {"email": "e-mail", "sales_rep": "sales rep"}
@@ -46,7 +46,10 @@ def import_(
     rejects: Path | None,
     as_json: bool,
 ) -> None:
-    """Take customers, orders or touches in from FILE; the same file again changes nothing."""
+    """Take customers, orders or touches in from FILE.
+
+    The same file again changes nothing. Exit code 1 if no row of it can be taken over.
+    """
     if rejects is None and not dry_run:
         rejects = Path(f"{file.name.removesuffix('.gz').removesuffix('.csv')}-rejects.csv")
     mapping = _mapping(map_file) if map_file else None
@@ -54,6 +57,10 @@ def import_(
         SYSTEM, kind, file, mapping=mapping, importer=importer, strict=strict, dry_run=dry_run, rejects=rejects
     )
     result(dataclasses.asdict(taken), as_json, lambda: _told(taken, file, dry_run=dry_run))
+    if taken.rejected and not taken.accepted and not taken.unchanged:
+        raise CheckFailed(
+            "no row of it can be taken over", place=file.name, remedy="Correct the file, or say with --map what is what"
+        )
 
 
 @click.command()
@@ -73,7 +80,10 @@ def profile(as_of: datetime | None, as_json: bool) -> None:
 @json_option
 @with_appcontext
 def segments(set_file: Path | None, as_json: bool) -> None:
-    """Put every customer into its segment; with --set, define the segments first."""
+    """Put every customer into its segment.
+
+    With --set, the segments are defined first.
+    """
     if set_file:
         service.set_segments(SYSTEM, _segments_of(set_file), place=set_file.name)
     found = service.evaluate_segments(SYSTEM)
@@ -233,9 +243,8 @@ def _segmented(rows: list[dict[str, Any]], unmatched: int, moved: int) -> str:
 
 
 def _number(number: int, kind: str) -> str:
-    """A number with its noun: `1 customer`, `3 touches`."""
-    singular = "touch" if kind == "touches" else kind.removesuffix("s")
-    return f"{number:,} {singular if number == 1 else kind}"
+    """A number of customers, orders or touches: `1 customer`, `3 touches`."""
+    return count(number, "touch" if kind == "touches" else kind.removesuffix("s"), kind)
 
 
 def _short(text: str, longest: int) -> str:

@@ -30,8 +30,8 @@ _OTHER_FORMATS = {
     b"PAR1": "a Parquet file",
 }
 _ASCII = bytes(range(128))
-_LETTERS = {"cp1250": "ąćęłńśźżĄĆĘŁŃŚŹŻ", "cp1252": "àèìòùÀÈÌÒÙ"}
-"""Letters that tell Polish from Italian: those at different places, or at none, in the other code page."""
+_LETTERS = {"cp1252": "àèìòùÀÈÌÒÙ", "cp1250": "ąćęłńśźżĄĆĘŁŃŚŹŻ", "iso8859-2": "ąćęłńśźżĄĆĘŁŃŚŹŻ"}
+"""Letters that tell Polish from Italian, and one Polish code page from the other; where they tell nothing, the first."""
 
 
 class Record(NamedTuple):
@@ -97,6 +97,10 @@ def understand(path: Path, familiar: Callable[[Sequence[str]], int]) -> Delimite
         sample = list(islice(text, _SAMPLE))
     delimiter = max(DELIMITERS, key=lambda candidate: _fit(sample, candidate, familiar))
     header = tuple(cell.strip() for cell in _split(sample, delimiter)[0])
+    if not header:
+        raise InputError(
+            "no columns can be made out in it", place=f"{path.name}, line 1", remedy="Export it again as CSV (UTF-8)"
+        )
     if len(header) == 1:
         raise InputError(
             f"only one column was found: {_short(header[0])!r}",
@@ -136,6 +140,12 @@ def _damage(path: Path) -> Iterator[None]:
     """Turn what can go wrong while reading into an error that names the file."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"there is a letter that {error.encoding} does not have",
+            place=path.name,
+            remedy="Save the file as CSV (UTF-8) and import that",
+        ) from error
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(
             f"the file cannot be read to its end: {error}",
@@ -156,7 +166,7 @@ def _refuse_other_formats(path: Path) -> None:
                 place=path.name,
                 remedy="Open it in a spreadsheet, save it as CSV (UTF-8) and import that",
             )
-    if not start.strip():
+    if not start.removeprefix(codecs.BOM_UTF8).strip():
         raise InputError("the file is empty", place=path.name, remedy="Export it again")
     if b"\x00" in start:
         raise InputError(
@@ -191,13 +201,13 @@ def _encoding(path: Path) -> str:
     broken += len(decoder.decode(b"", final=True))
     if not broken:
         return "utf-8-sig" if marked else "utf-8"
-    if marked or accented > broken:
+    if marked or accented >= broken:
         raise InputError(
             "the file is UTF-8, but a letter in it is damaged",
             place=f"{path.name}, line {first_broken or lines + 1}",
             remedy="Correct the letter, or export the file again",
         )
-    return max(_LETTERS, key=lambda page: (_letters(high, page), page))
+    return max(_LETTERS, key=lambda page: _letters(high, page))
 
 
 def _letters(high: Counter[int], page: str) -> int:

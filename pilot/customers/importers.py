@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,21 +16,24 @@ class Row:
     """One record as text, by the product's own field names (`ref`, `ordered_on`, ...), and its line in the file.
 
     However the file writes them, here numbers are plain (`-1234.50`), days are `yyyy-mm-dd`, and `cancelled` is
-    `true` or empty. Whether the values make sense is not the importer's business.
+    `true` or empty. Whether the values make sense is not the importer's business. `cells` is the record as the file
+    has it, for the person who has to correct it.
     """
 
     line: int
     values: Mapping[str, str]
+    cells: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """One record that cannot be taken over: where it stands and why."""
+    """One record that cannot be taken over: where it stands and why, and the whole record as the file has it."""
 
     line: int
     column: str
     value: str
     reason: str
+    cells: Sequence[str] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Reading:
     `columns` says which column of theirs each field came from; errors of rows name that column.
     """
     rows: Iterator[Row | RowError]
+    header: Sequence[str] = ()
+    """The file's own names of the cells of each row."""
 
 
 class Importer(Part):

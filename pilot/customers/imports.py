@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,7 @@ Record = TypeVar("Record")
 
 ERRORS_KEPT = 20
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[-+][0-9.,]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,13 @@ class Sieve:
         path: The file being read.
         strict: Whether one refused row refuses the whole file.
         rejects: Where to write refused rows, or None.
+        header: The file's names of the cells of a row.
     """
 
     path: Path
     strict: bool
     rejects: Path | None
+    header: Sequence[str] = ()
     passed: int = 0
     refused: int = 0
     errors: list[RowError] = field(default_factory=list)
@@ -155,8 +159,9 @@ class Sieve:
         if self._out is None:
             self.rejects.parent.mkdir(parents=True, exist_ok=True)
             self._out = self.rejects.open("w", encoding="utf-8-sig", newline="")
-            csv.writer(self._out).writerow(("line", "column", "value", "reason"))
-        csv.writer(self._out).writerow((error.line, _inert(error.column), _inert(error.value), _inert(error.reason)))
+            csv.writer(self._out).writerow(("line", "column", "value", "reason", *map(_inert, self.header)))
+        told = (error.column, error.value, error.reason, *error.cells)
+        csv.writer(self._out).writerow((error.line, *map(_inert, told)))
 
 
 def digest_of(path: Path) -> str:
@@ -273,5 +278,5 @@ def _strangers(refs: Iterable[str]) -> int:
 
 
 def _inert(text: str) -> str:
-    """The text so that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """The text so that no spreadsheet takes it for a formula; a mere number is none."""
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from email_validator import EmailNotValidError, validate_email
 
+from pilot import clock
+from pilot.config import current
 from pilot.customers.importers import Reading, Row, RowError
 from pilot.customers.models import Customer
 from pilot.plugins.manager import plugins
@@ -80,13 +83,15 @@ def customer_records(reading: Reading) -> Iterator[CustomerRecord | RowError]:
 
 def order_records(reading: Reading) -> Iterator[OrderRecord | RowError]:
     """The orders of a file."""
-    return _records(reading, _order)
+    today = _today()
+    return _records(reading, lambda row: _order(row, today))
 
 
 def touch_records(reading: Reading) -> Iterator[TouchRecord | RowError]:
     """The touches of a file. One whose cost the file does not tell costs what the rates of its channel say."""
     channels = {part.key: part for part in plugins().all("handling_channels")}
     rates: dict[str, Any] = {}
+    today = _today()
 
     def channel_of(values: Mapping[str, str]) -> str:
         name = _text(values, "channel", 64, needed="the touch has no channel")
@@ -100,7 +105,7 @@ def touch_records(reading: Reading) -> Iterator[TouchRecord | RowError]:
     def record(row: Row) -> TouchRecord:
         values = row.values
         customer_ref = _text(values, "customer_ref", _LENGTHS["ref"], needed="the row has no customer number")
-        day, channel = _day(values, "happened_on"), channel_of(values)
+        day, channel = _day(values, "happened_on", today), channel_of(values)
         kind = values.get("kind", "")
         if kind not in CONTACT_KINDS:
             raise _Unfit("kind", kind, f"a touch is one of {', '.join(CONTACT_KINDS)}")
@@ -123,15 +128,15 @@ def _records(reading: Reading, record: Callable[[Row], Any]) -> Iterator[Any]:
         try:
             yield record(row)
         except _Unfit as unfit:
-            yield RowError(row.line, columns.get(unfit.field, unfit.field), unfit.value, unfit.reason)
+            yield RowError(row.line, columns.get(unfit.field, unfit.field), unfit.value, unfit.reason, row.cells)
 
 
-def _order(row: Row) -> OrderRecord:
+def _order(row: Row, today: date) -> OrderRecord:
     values = row.values
     return OrderRecord(
         _text(values, "customer_ref", _LENGTHS["ref"], needed="the row has no customer number"),
         _text(values, "order_ref", 64, needed="the row has no order number"),
-        _day(values, "ordered_on"),
+        _day(values, "ordered_on", today),
         _number(values, "amount"),
         values.get("cancelled") == "true",
     )
@@ -165,14 +170,23 @@ def _text(values: Mapping[str, str], name: str, longest: int | None, *, needed: 
     return text
 
 
-def _day(values: Mapping[str, str], name: str) -> date:
+def _day(values: Mapping[str, str], name: str, latest: date) -> date:
     text = values.get(name, "")
     if not text:
         raise _Unfit(name, text, "the row has no date")
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise _Unfit(name, text, "this is not a day") from None
+    if day > latest:
+        remedy = "correct the date, or import the row once it has happened"
+        raise _Unfit(name, text, f"it lies in the future, today is {latest}; {remedy}")
+    return day
+
+
+def _today() -> date:
+    """The day it is where the company is: what happened there this morning is not in the future."""
+    return clock.now().astimezone(ZoneInfo(current().timezone)).date()
 
 
 def _number(

@@ -1,8 +1,9 @@
 """Orders and touches in bulk: immutable Parquet files, one for each import, asked through DuckDB.
 
 Only files that a committed import names are read, so a file left over from an interrupted import is never seen.
-Nobody locks: a file is written under another name, made durable, renamed, and never changed afterwards. An order
-that comes again in a later import replaces the earlier one, so that overlapping exports count nothing twice.
+Nobody locks: a file is written under another name, made durable, renamed, and never changed afterwards. What comes
+again in a later import replaces what an earlier one said, so that overlapping exports count nothing twice: an order
+by its number, and, since touches have none, the touches of a customer on one day through one channel of one kind.
 
 Sums are made of exact decimals and whole numbers: the same facts give the same bits, however many threads add.
 """
@@ -53,6 +54,9 @@ _SCHEMAS = {
         "cost": "DECIMAL(18,4)",
     },
 }
+
+_IDENTITY = {"orders": "customer_ref, order_ref", "touches": "customer_ref, happened_on, channel, kind"}
+"""What a later import replaces as a whole."""
 
 
 class Measure(StrEnum):
@@ -250,8 +254,8 @@ class OrderStore:
             for number, path in files
         ]
         facts = f"SELECT {columns} FROM ({' UNION ALL '.join(tables)})"  # noqa: S608
-        if kind == "orders" and len(files) > 1:
-            facts += " QUALIFY import = max(import) OVER (PARTITION BY customer_ref, order_ref)"
+        if len(files) > 1:
+            facts += f" QUALIFY import = max(import) OVER (PARTITION BY {_IDENTITY[kind]})"
         return facts
 
     def _files(self, kind: str) -> list[tuple[int, Path]]:

@@ -69,7 +69,7 @@ def import_file(
         importer: Key of the importer; by default the one that recognises the file.
         strict: Take all rows or none; by default the good ones are taken and the bad ones refused.
         dry_run: Only say what would happen.
-        rejects: Where to write refused rows, as CSV; the file is made with the first of them.
+        rejects: Where to write refused rows with their reasons, as CSV; the file is made with the first of them.
 
     Raises:
         InputError: The file cannot be read, or `strict` and a row was refused. Nothing is taken over then.
@@ -83,7 +83,7 @@ def import_file(
         return ImportResult(known.id, kind, 0, known.accepted, known.rejected, known.reading, [], None)
     reading = chosen.read(path, kind)
     source = Source(actor, kind, path, sha256, chosen.key, reading.how)
-    with Sieve(path, strict, rejects) as sieve:
+    with Sieve(path, strict, rejects, reading.header) as sieve:
         if kind == "customers":
             return take_customers(source, intake.customer_records(reading), sieve, dry_run=dry_run)
         records = intake.order_records if kind == "orders" else intake.touch_records
@@ -91,7 +91,7 @@ def import_file(
 
 
 def rebuild_profiles(actor: Actor, as_of: date) -> int:
-    """Make the profile of every customer anew, as of a day, whose own orders count.
+    """Make the profile of every customer anew, as of a day, whose own orders count, and place all in their segments.
 
     Returns:
         How many customers there are.
@@ -100,6 +100,8 @@ def rebuild_profiles(actor: Actor, as_of: date) -> int:
     with transaction():
         written = profile.write(store().profile(as_of), as_of)
         record(actor, "profiled", "base", as_of=as_of.isoformat(), customers=written)
+        if segments():
+            evaluate_segments(actor)  # segments of another day would let the wrong customers in
     return written
 
 

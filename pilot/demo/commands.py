@@ -30,7 +30,10 @@ from pilot.console import say
 @click.option("--port", default=0, help="Port of the web admin; a free one by default.")
 @click.option("--no-serve", is_flag=True, help="End after the report.")
 def demo(customers: int, seed: int, out: Path, orders: Path | None, port: int, no_serve: bool) -> None:
-    """Run a whole pilot, from customer base to PDF, then serve the web admin on it."""
+    """Run a whole pilot, from customer base to PDF, and serve it.
+
+    The web admin is served on the result until Ctrl-C.
+    """
     from pilot.demo.road import LOGIN, Journey, walk
     from pilot.demo.summary import in_words
 

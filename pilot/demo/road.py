@@ -145,17 +145,18 @@ def _pilot(journey: Journey, address: str) -> dict[str, Any]:
 
     upgrade()
     plan = _base(journey)
-    clock.travel(datetime.combine(plan.calendar.start - timedelta(days=2), time(9), UTC))
+    clock.travel(datetime.combine(plan.calendar.start - timedelta(days=1), time(9), UTC))
     with step("Survey published, plan sealed"):
         surveys.publish(SYSTEM, load_definition(resources.folder("examples") / "survey.toml"))
         experiments.create(SYSTEM, plan, place=str(journey.out / "plan.toml"))
         experiments.seal(SYSTEM, plan.key)
     with step("Sample drawn and randomised"):
         experiments.draw(SYSTEM, plan.key, public_value=f"demo seed {journey.seed}")
-    with step("Handling started, notices sent"):
-        handling.start(SYSTEM, plan.key)
+    with step("Notices sent, handling started"):
         experiments.notify(SYSTEM, plan.key)
         mail.send_due()
+        clock.travel(datetime.combine(plan.calendar.start, time(7), UTC))
+        handling.start(SYSTEM, plan.key)
     _handling_period(journey, plan)
     crowd = _survey(journey, plan, address)
     with step("Experiment closed, arms compared"):
@@ -173,6 +174,7 @@ def _pilot(journey: Journey, address: str) -> dict[str, Any]:
 def _base(journey: Journey) -> Plan:
     """Import the base and its orders, profile and segment it, and return the plan that fits it."""
     if journey.orders is None:
+        clock.travel(datetime.combine(BASE_AS_OF, time(7), UTC))  # its orders have happened, whatever day it is here
         with step(f"A company of {journey.customers:,} customers made up"):
             people, orders = world.write_base(
                 world.make(journey.seed, journey.customers, BASE_AS_OF), journey.out / "base"

@@ -46,7 +46,7 @@ def _sample(summary: Mapping[str, Any]) -> str:
 
 def _survey(flow: Mapping[str, Mapping[str, int]]) -> str:
     return ", ".join(
-        f"{arm} {counts['complete']} of {counts['invited']} answered ({counts['complete'] / counts['invited']:.0%})"
+        f"{arm} {counts['complete']:,} of {counts['invited']:,} answered ({counts['complete'] / counts['invited']:.0%})"
         for arm, counts in flow.items()
     )
 

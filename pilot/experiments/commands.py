@@ -17,10 +17,10 @@ from pilot.experiments.models import Experiment
 from pilot.experiments.plan import load_toml
 
 _ABOVE = {
-    "start": "pilot.handling.commands:start",
-    "close": "pilot.handling.commands:close",
-    "decide": "pilot.reports.commands:decide",
-    "stop": "pilot.handling.commands:stop",
+    "start": ("pilot.handling.commands:start", "Let handling begin."),
+    "close": ("pilot.handling.commands:close", "End the handling period."),
+    "decide": ("pilot.reports.commands:decide", "Apply the decision rule of the plan to a closed EXPERIMENT."),
+    "stop": ("pilot.handling.commands:stop", "End an experiment before its time, for good."),
 }
 """Moves that do more than move the experiment: they open cases, or read results."""
 
@@ -72,14 +72,14 @@ def show(key: str, as_json: bool) -> None:
 
     The plan stands there in words, the draw by stratum and arm.
     """
-    from pilot.experiments.outline import outline
+    from pilot.experiments.outline import outline, warnings
 
     found = service.get(key)
     plan = service.plan_of(found)
     layers = service.layers(found) if found.frame_digest else []
     strata = [{"stratum": layer.label, "eligible": layer.population, **layer.assigned} for layer in layers]
     console.result(
-        {**_facts(found), "plan": json.loads(found.plan), "strata": strata},
+        {**_facts(found), "plan": json.loads(found.plan), "strata": strata, "warnings": warnings(plan)},
         as_json,
         lambda: outline(found, plan, layers),
     )
@@ -94,6 +94,8 @@ def seal(key: str, as_json: bool) -> None:
 
     Each gets its hash. There is no way back.
     """
+    from pilot.experiments.outline import warnings
+
     sealed = service.seal(SYSTEM, key)
     _tell(
         sealed,
@@ -102,6 +104,8 @@ def seal(key: str, as_json: bool) -> None:
         f"({sealed.frame_size:,} customers)\nPublish both, wait for the public value, then: "
         f"pilot experiment draw {key} --public-value TEXT",
     )
+    for warning in warnings(service.plan_of(sealed)):
+        console.say(f"Mind: {warning}.")
 
 
 @experiment.command()
@@ -136,7 +140,11 @@ def notify(key: str, as_json: bool) -> None:
     console.result(
         {"key": key, "queued": queued},
         as_json,
-        lambda: f"{queued:,} notices queued." if queued else "Every notice was queued before; nothing is added.",
+        lambda: (
+            f"{console.count(queued, 'notice')} queued."
+            if queued
+            else "Every notice was queued before; nothing is added."
+        ),
     )
 
 
@@ -145,13 +153,16 @@ def notify(key: str, as_json: bool) -> None:
 @console.json_option
 @with_appcontext
 def replay(key: str, as_json: bool) -> None:
-    """Repeat the draw of an experiment and compare every customer; exit code 1 if anything differs."""
+    """Repeat the draw of an experiment and compare every customer.
+
+    Exit code 1 if anything differs.
+    """
     found = service.replay(key)
     data = {"key": key, "equal": found.equal, "units": found.units, "differences": found.differences}
     console.result(data, as_json, lambda: _replayed(found))
     if not found.equal:
         raise CheckFailed(
-            f"the draw of {key} does not repeat ({len(found.differences)} differences)",
+            f"the draw of {key} does not repeat ({console.count(len(found.differences), 'difference')})",
             remedy="Somebody or something has changed stored data; compare with a backup",
         )
 

@@ -45,8 +45,8 @@ def sealed_frame(experiment: Experiment, plan: Plan) -> tuple[Frame, dict[str, i
     if frames.digest(frames.to_csv(frame)) != experiment.frame_digest:
         joined, left, moved = frames.difference(sealed, frame)
         raise CheckFailed(
-            f"the customer base has changed since the seal: {joined} joined the frame, {left} left it, "
-            f"{moved} changed their stratum",
+            f"the customer base has changed since the seal: {joined:,} joined the frame, {left:,} left it, "
+            f"{moved:,} changed their stratum",
             place=f"frame of {experiment.key}",
             remedy="Stop this experiment with a reason and seal the plan again under a new key",
         )

@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from pilot import console
+from pilot.analysis.review import SMALL_ARM
+from pilot.experiments.apportionment import apportion
 from pilot.experiments.models import Experiment
 from pilot.experiments.plan import PartChoice, Plan, PlannedOutcome
 from pilot.experiments.service import Layer
@@ -39,6 +41,17 @@ def outline(experiment: Experiment, plan: Plan, layers: Sequence[Layer]) -> str:
     return f"{text}\n\n{_strata(plan, layers)}" if layers else text
 
 
+def warnings(plan: Plan) -> list[str]:
+    """What is allowed, and may well be regretted: arms too small for anything to show."""
+    sizes = apportion(plan.sampling.size, [arm.share for arm in plan.arms])
+    return [
+        f"Arm {arm.key} gets {size} customers, and not all of them will answer; below {SMALL_ARM} an interval is only a "
+        "rough guide, and hardly any difference shows"
+        for arm, size in zip(plan.arms, sizes, strict=True)
+        if size < SMALL_ARM
+    ]
+
+
 def _plan(plan: Plan) -> Iterable[str]:
     calendar, sampling = plan.calendar, plan.sampling
     last = calendar.end - timedelta(days=1)
@@ -57,6 +70,8 @@ def _plan(plan: Plan) -> Iterable[str]:
             f"{arm.key}: {100 * arm.share:g} %, {arm.label} ({arm.channel})",
         )
     yield _entry("", f"Design: {_part(plan.assignment)}")
+    for warning in warnings(plan):
+        yield _entry("Mind", warning)
     yield _entry("Handling", f"from {_day(calendar.start)} to {_day(last)}")
     version = "newest version at the seal" if plan.survey_version is None else f"version {plan.survey_version}"
     yield _entry("Survey", f"{plan.survey} ({version}), answered until {_day(calendar.survey_until)}")

@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from pilot.config import Language
 from pilot.errors import CheckFailed, InputError, PlanError
-from pilot.experiments.faults import first_fault, syntax_fault
 from pilot.experiments.rules import check_rules
+from pilot.faults import first_fault, syntax_fault
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
 Label = Annotated[

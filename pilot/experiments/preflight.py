@@ -6,8 +6,8 @@ from typing import Any
 
 from pilot.customers.service import STRATUM_FIELDS, segments
 from pilot.errors import PilotError, PlanError
-from pilot.experiments.faults import suggestion
 from pilot.experiments.plan import PartChoice, Plan
+from pilot.faults import suggestion
 from pilot.plugins.manager import plugins
 
 

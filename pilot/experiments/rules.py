@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pilot.errors import PlanError
 from pilot.experiments.apportionment import apportion
-from pilot.experiments.faults import suggestion
+from pilot.faults import suggestion
 
 if TYPE_CHECKING:
     from pilot.experiments.plan import Plan
@@ -34,6 +34,7 @@ def check_rules(plan: Plan) -> None:
     _shares(plan)
     _calendar(plan)
     _unique("outcomes", "outcome", [outcome.key for outcome in plan.outcomes], ".key")
+    _margins(plan)
     _analyses(plan)
     _decision(plan)
     for language, text in plan.notice.items():
@@ -75,7 +76,7 @@ def _shares(plan: Plan) -> None:
     for number, size in enumerate(apportion(plan.sampling.size, shares)):
         if size < SMALLEST_ARM:
             raise PlanError(
-                f"this arm would get {size} of {plan.sampling.size} customers",
+                f"this arm would get {size:,} of {plan.sampling.size:,} customers",
                 place=f"arms[{number}].share",
                 remedy=f"Raise this share or sampling.size: an arm needs at least {SMALLEST_ARM}",
             )
@@ -100,6 +101,16 @@ def _calendar(plan: Plan) -> None:
         raise PlanError(
             "handling would not last a single day", place="calendar.end", remedy="Give a day after calendar.start"
         )
+
+
+def _margins(plan: Plan) -> None:
+    for number, outcome in enumerate(plan.outcomes):
+        if outcome.margin is not None and not outcome.margin_reason.strip():
+            raise PlanError(
+                "a margin needs a reason",
+                place=f"outcomes[{number}].margin_reason",
+                remedy="Say in a sentence why this much worse would still be accepted",
+            )
 
 
 def _analyses(plan: Plan) -> None:

@@ -20,11 +20,11 @@ from pilot.events import ExperimentMoved
 from pilot.experiments import notice
 from pilot.experiments.draw import carry_out, seed_of
 from pilot.experiments.eligibility import frame_of, keep, sealed_frame, stored_frame
-from pilot.experiments.faults import suggestion
 from pilot.experiments.models import Experiment, Unit
 from pilot.experiments.plan import Plan, canonical, from_canonical, text_hash
 from pilot.experiments.preflight import check
 from pilot.experiments.sampling import ALGORITHM, Frame
+from pilot.faults import suggestion
 from pilot.mail.models import OutboxMessage
 from pilot.mail.service import Content, Withhold, queue_many
 
@@ -179,6 +179,7 @@ def seal(actor: Actor, key: str) -> Experiment:
         experiment = _locked(key, "sealed")
         place = f"plan of {key}"
         plan = _with_survey(check(plan_of(experiment), place), place)
+        _check_future(plan, place)
         current_app.extensions["pilot.plan_check"](plan, place)
         frame, _ = frame_of(plan)
         _check_size(plan, frame, place)
@@ -212,6 +213,7 @@ def draw(actor: Actor, key: str, public_value: str) -> Experiment:
     with transaction() as work:
         experiment = _locked(key, "drawn")
         plan = plan_of(experiment)
+        _check_future(plan, f"plan of {key}")
         frame, customer_ids = sealed_frame(experiment, plan)
         experiment.public_value, experiment.algorithm = value, ALGORITHM
         experiment.seed = _seed(experiment)
@@ -236,24 +238,34 @@ def start(actor: Actor, key: str) -> Experiment:
     """Let the handling period begin. `pilot.handling.service.start` calls this and opens the cases.
 
     Raises:
-        StateError: It is not drawn, or has started already.
+        StateError: It is not drawn, has started already, or the handling period of its plan is not now.
     """
-    return _simple_move(actor, key, "running")
+    actor.require("operations")
+    with transaction() as work:
+        experiment = _locked(key, "running")
+        calendar = plan_of(experiment).calendar
+        if not calendar.start <= clock.today() < calendar.end:
+            raise StateError(
+                f"the plan lets handling in {key} run from {calendar.start} to the day before {calendar.end}",
+                remedy="Wait for that day, or stop the experiment and plan another",
+            )
+        _move(work, actor, experiment, "running")
+    return experiment
 
 
 def close(actor: Actor, key: str) -> Experiment:
     """End the experiment: results may be looked at from now on. `pilot.handling.service.finish` calls this.
 
     Raises:
-        StateError: It is not running, or the handling period of its plan is not over.
+        StateError: It is not running, or its plan still lets customers answer.
     """
     actor.require("operations")
     with transaction() as work:
         experiment = _locked(key, "closed")
-        end = plan_of(experiment).calendar.end
-        if clock.today() < end:
+        until = plan_of(experiment).calendar.survey_until
+        if clock.today() < until:
             raise StateError(
-                f"handling in {key} lasts until {end}: results stay closed until then",
+                f"customers of {key} can answer until {until}: results stay closed until then",
                 remedy="Wait for that day, or stop the experiment with a reason",
             )
         _move(work, actor, experiment, "closed")
@@ -324,6 +336,7 @@ def notify(actor: Actor, key: str) -> int:
 
     Raises:
         StateError: The experiment is not drawn, or over.
+        CheckFailed: The stored plan is not the one that was sealed.
     """
     actor.require("operations")
     with transaction():
@@ -333,6 +346,7 @@ def notify(actor: Actor, key: str) -> int:
                 f"the experiment {key} is {experiment.state}",
                 remedy="Notices go out after the draw, until it is closed",
             )
+        plan_of(experiment)  # nothing goes out under another plan
         found = db.session.execute(sa.select(Unit.id, Unit.customer_id).where(Unit.experiment_id == experiment.id))
         rows = [(unit_id, f"notice:{experiment.id}:{unit_id}", customer_id) for unit_id, customer_id in found]
         queued = queue_many("notice", rows, experiment.id)
@@ -494,12 +508,22 @@ def _with_survey(plan: Plan, place: str) -> Plan:
     return plan.model_copy(update={"survey_version": version, "survey_digest": digest})
 
 
+def _check_future(plan: Plan, place: str) -> None:
+    """What is sealed or drawn after the period began could have been chosen by its outcome."""
+    if clock.today() > plan.calendar.start:
+        raise PlanError(
+            f"handling began on {plan.calendar.start}, and today is {clock.today()}",
+            place=f"{place}: calendar.start",
+            remedy="Seal and draw before handling begins: give later dates",
+        )
+
+
 def _check_size(plan: Plan, frame: Frame, place: str) -> None:
     if plan.sampling.size > len(frame):
         raise PlanError(
-            f"{plan.sampling.size} customers are to be drawn, but only {len(frame)} are eligible",
+            f"{plan.sampling.size:,} customers are to be drawn, but only {len(frame):,} are eligible",
             place=f"{place}: sampling.size",
-            remedy=f"Draw at most {len(frame)}, or add segments to population.segments",
+            remedy=f"Draw at most {len(frame):,}, or add segments to population.segments",
         )
 
 

@@ -6,7 +6,7 @@ import click
 from flask.cli import with_appcontext
 
 from pilot.accounts.service import SYSTEM
-from pilot.console import json_option, result
+from pilot.console import count, json_option, result
 from pilot.handling import service
 
 
@@ -15,12 +15,15 @@ from pilot.handling import service
 @json_option
 @with_appcontext
 def start(key: str, as_json: bool) -> None:
-    """Let handling begin: every customer is handed over to the channel of its arm."""
+    """Let handling begin.
+
+    Every customer is handed over to the channel of its arm.
+    """
     opened = service.start(SYSTEM, key)
     result(
         {"key": key, "state": "running", "cases": opened},
         as_json,
-        lambda: f"{key} is running: {opened:,} customers are handed over.\nTell them: pilot experiment notify {key}",
+        lambda: f"{key} is running: {count(opened, 'customer')} handed over.\nTell them: pilot experiment notify {key}",
     )
 
 
@@ -29,12 +32,15 @@ def start(key: str, as_json: bool) -> None:
 @json_option
 @with_appcontext
 def close(key: str, as_json: bool) -> None:
-    """End the handling period: cases are closed, and results may be looked at."""
+    """End the handling period.
+
+    Cases are closed, and results may be looked at.
+    """
     closed = service.finish(SYSTEM, key)
     result(
         {"key": key, "state": "closed", "cases": closed},
         as_json,
-        lambda: f"{key} is closed, and {closed:,} cases with it.\nCompare the arms: pilot analyse {key}",
+        lambda: f"{key} is closed, and {count(closed, 'case')} with it.\nCompare the arms: pilot analyse {key}",
     )
 
 
@@ -44,10 +50,13 @@ def close(key: str, as_json: bool) -> None:
 @json_option
 @with_appcontext
 def stop(key: str, reason: str, as_json: bool) -> None:
-    """End an experiment before its time, for good; its cases are closed, its queued mail is not sent."""
+    """End an experiment before its time, for good.
+
+    Its cases are closed, its queued mail is not sent.
+    """
     closed = service.stop(SYSTEM, key, reason)
     result(
         {"key": key, "state": "stopped", "cases": closed},
         as_json,
-        lambda: f"{key} is stopped, and {closed:,} cases are closed. What is still queued for it is not sent.",
+        lambda: f"{key} is stopped, and {count(closed, 'case')} with it. What is still queued for it is not sent.",
     )

@@ -39,6 +39,7 @@ __all__ = [
     "send_batch",
     "send_due",
     "sweep",
+    "troubles",
     "uncertain",
 ]
 
@@ -136,6 +137,12 @@ def resend(actor: Actor, message_id: int) -> None:
         record(actor, "resent", f"message:{message_id}", before=message.state, reply=message.reply)
         message.state, message.due_at, message.attempts = "queued", clock.now(), 0
         message.owner = message.lease_until = message.settled_at = message.reply = None
+
+
+def troubles() -> list[OutboxMessage]:
+    """Messages that ended badly, uncertain ones first: each can be sent again by a person."""
+    rows = sa.select(OutboxMessage).where(OutboxMessage.state.in_(("uncertain", "failed")))
+    return list(db.session.scalars(rows.order_by(OutboxMessage.state.desc(), OutboxMessage.id)))
 
 
 def send_batch() -> bool:

@@ -31,6 +31,7 @@ def analyse(experiment: str, as_json: bool) -> None:
     language = config.current().language
     material = service.material(experiments.get(experiment), language)
     console.result([_as_json(run) for run in found], as_json, lambda: _comparisons(material))
+    _mind(material)
 
 
 @click.command("decide")
@@ -38,7 +39,10 @@ def analyse(experiment: str, as_json: bool) -> None:
 @console.json_option
 @with_appcontext
 def decide(experiment: str, as_json: bool) -> None:
-    """Apply the decision rule of the plan to a closed EXPERIMENT, for good."""
+    """Apply the decision rule of the plan to a closed EXPERIMENT.
+
+    The verdict is kept for good.
+    """
     from pilot.experiments import service as experiments
     from pilot.reports import service
 
@@ -46,6 +50,7 @@ def decide(experiment: str, as_json: bool) -> None:
     found = experiments.get(experiment)
     material = service.material(found, config.current().language)
     console.result(found.decision, as_json, lambda: _verdict(material))
+    _mind(material)
 
 
 @click.command("report")
@@ -67,13 +72,20 @@ def report(experiment: str, output: Path, language: str | None) -> None:
     click.echo(path)
 
 
+def _mind(material: Material) -> None:
+    from pilot.reports import telling
+
+    for gap in telling.gaps(material):
+        console.say(_("Mind: %(warning)s", warning=gap))
+
+
 def _as_json(run: AnalysisRun) -> dict[str, Any]:
     names = ("id", "outcome", "arm", "analysis", "settings", "planned", "plan_hash", "evidence_digest", "comparison")
     return {name: getattr(run, name) for name in names}
 
 
 def _comparisons(material: Material) -> str:
-    from pilot.reports import telling, wording
+    from pilot.reports import wording
     from pilot.reports.wording import Figures
 
     rows = []
@@ -93,11 +105,12 @@ def _comparisons(material: Material) -> str:
         rows.append(cells)
     columns = [_("Outcome"), _("Arm"), _("Analysis"), _("Difference"), _("Interval"), "p"]
     lines = [console.table(columns, rows), ""]
-    lines += [
-        f"{telling.step_name(result.outcome)}: {result.found.sentence}"
-        for result in material.ratios
-        if isinstance(result.found, Comparison)
-    ]
+    checks, compared = (
+        [result.found for result in results if isinstance(result.found, Comparison)]
+        for results in (material.ratios, material.results)
+    )
+    lines += [found.sentence for found in checks]
+    lines += dict.fromkeys(f"{found.outcome}: {text}" for found in (*checks, *compared) for text in found.warnings)
     return "\n".join(lines)
 
 

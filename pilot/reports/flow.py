@@ -16,6 +16,10 @@ from pilot.surveys.models import Invitation, Response, Wave
 STEPS = ("notified", "invited", "complete")
 """The steps whose reached customers are held against the assigned shares (sample ratio)."""
 
+BLOCKING = ("notified", "invited")
+"""Those whose alarm stands against a roll-out: they depend on us alone. Whether customers answer may well depend on how
+they were handled, so unequal answering is shown and does not block."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -47,8 +51,9 @@ class Flow:
 
     @property
     def rate(self) -> float | None:
-        """Complete answers per invited customer; None where nobody was invited."""
-        return self.complete / self.invited if self.invited else None
+        """Complete answers per invitation that went out, uncertain ones included; None where none did."""
+        out = self.invited + self.invitation_uncertain
+        return self.complete / out if out else None
 
 
 def cells(experiment_id: int) -> list[Flow]:

@@ -33,6 +33,15 @@ class Result:
         """How many customers of an arm the evidence knows something of."""
         return 0 if self.evidence.moments is None else int(self.evidence.moments.n[self.evidence.index(arm)].sum())
 
+    @property
+    def all_zero(self) -> bool:
+        """Whether every customer of every arm has the value zero."""
+        moments = self.evidence.moments
+        if moments is None or not moments.n.any():
+            return False
+        known = moments.n > 0
+        return not moments.mean[known].any() and not moments.m2[known].any()
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:

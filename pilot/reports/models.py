@@ -33,4 +33,4 @@ class AnalysisRun(Model):
     versions: Mapped[dict[str, Any]]
     at: Mapped[datetime]
     fingerprint: Mapped[str] = mapped_column(sa.String(64), unique=True)
-    """SHA-256 of everything above but `comparison`, `versions` and `at`: the same analysis is kept once."""
+    """SHA-256 of everything above but `comparison`, `versions` and `at`, and of the run it replaces: kept once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import date
+from typing import ClassVar
 
 from pilot.analysis import Evidence, Need, Scale
 from pilot.experiments.models import Experiment
@@ -25,7 +26,14 @@ class Scope:
 
 
 class Outcome(Part):
-    """Something to be compared between arms. All assigned units count (intention to treat)."""
+    """Something to be compared between arms. All assigned units count (intention to treat).
+
+    Attributes:
+        facts: What it counts that has to be imported: `orders` or `touches`. Who has none counts as zero, so a
+            period without any is pointed out.
+    """
+
+    facts: ClassVar[str] = ""
 
     @abstractmethod
     def scale(self, plan: Plan) -> Scale:
@@ -34,6 +42,10 @@ class Outcome(Part):
         Raises:
             InputError: The plan has nothing this outcome could be measured by; the place names the setting.
         """
+
+    def limits(self, plan: Plan) -> tuple[float, float] | None:
+        """The least and the greatest value a customer can have; None where there is no bound. Asked before the seal."""
+        return (0.0, 1.0) if self.scale(plan) is Scale.BINARY else None
 
     @abstractmethod
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:

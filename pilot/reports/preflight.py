@@ -1,16 +1,33 @@
-"""What has to hold of a plan's outcomes before it is sealed: afterwards it would be too late."""
+"""What has to hold of a plan before it is sealed, so that its arms can be compared: afterwards it would be too late."""
 
 from __future__ import annotations
 
 from pilot.analysis import Analysis
 from pilot.errors import PilotError, PlanError
-from pilot.experiments.plan import Plan
+from pilot.experiments.plan import Plan, PlannedOutcome
 from pilot.plugins.manager import plugins
 from pilot.reports.outcomes import Outcome
 
 
+def check_plan(plan: Plan, place: str) -> None:
+    """The pilot arms are handled otherwise than control, and `check_outcomes`.
+
+    Raises:
+        PlanError: One thing is not so; the place names its key in the plan.
+    """
+    control = plan.arms[0]
+    for number, arm in enumerate(plan.arms[1:], start=1):
+        if arm.channel == control.channel:
+            raise PlanError(
+                f"arm {arm.key!r} is handled by {arm.channel!r}, as {control.key} is: there would be nothing to compare",
+                place=f"{place}: arms[{number}].channel",
+                remedy="Give it another handling channel; `pilot plugins` lists them",
+            )
+    check_outcomes(plan, place)
+
+
 def check_outcomes(plan: Plan, place: str) -> None:
-    """Every outcome can be measured, and every analysis is right for the scale of its outcome.
+    """Every outcome can be measured, margins lie within its scale, and every analysis is right for it.
 
     Raises:
         PlanError: One is not; the place names its key in the plan.
@@ -21,9 +38,11 @@ def check_outcomes(plan: Plan, place: str) -> None:
         part: Outcome = plugins().build("outcomes", outcome.source.part, outcome.source.settings, place=key)
         try:
             scales[outcome.key] = part.scale(plan)
+            limits = part.limits(plan)
         except PilotError as error:
             where = f"{key}.settings.{error.place}" if error.place else key
             raise PlanError(error.reason, place=where, remedy=error.remedy) from error
+        _check_margin(outcome, limits, f"{place}: outcomes[{number}].margin")
     for number, planned in enumerate(plan.analyses):
         analysis: type[Analysis] = plugins().get("analyses", planned.analysis.part)
         scale = scales[planned.outcome]
@@ -33,3 +52,14 @@ def check_outcomes(plan: Plan, place: str) -> None:
                 place=f"{place}: analyses[{number}].analysis.part",
                 remedy=f"{analysis.key} is for: {', '.join(sorted(analysis.scales))}",
             )
+
+
+def _check_margin(outcome: PlannedOutcome, limits: tuple[float, float] | None, place: str) -> None:
+    """A margin as wide as the scale would accept anything."""
+    if outcome.margin is not None and limits is not None and outcome.margin >= limits[1] - limits[0]:
+        raise PlanError(
+            f"the margin {outcome.margin:g} is as wide as the whole scale of {outcome.key!r}, {limits[0]:g} to "
+            f"{limits[1]:g}: no arm could be worse by more",
+            place=place,
+            remedy="Give it on that scale, for instance 0.05 for five percentage points of a share",
+        )

@@ -68,10 +68,14 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything an experiment's page says of its results. `verdict` is None before the decision."""
+    """Everything an experiment's page says of its results. `verdict` is None before the decision.
+
+    `gaps` are sentences about facts that are missing altogether.
+    """
 
     verdict: str | None
     verdict_name: str
+    gaps: Sequence[str]
     arms: Sequence[ArmReading]
     blocks: Sequence[Block]
     ratios: Sequence[Ratio]
@@ -83,6 +87,7 @@ def read(material: Material) -> Reading:
     return Reading(
         verdict=decision.verdict if decision else None,
         verdict_name=telling.verdict_name(decision.verdict if decision else None),
+        gaps=telling.gaps(material),
         arms=[_arm(material, arm) for arm in decision.arms] if decision else [],
         blocks=[
             Block(wording.short(outcome.label), _role(outcome.role), [_row(material, item) for item in found])

@@ -7,6 +7,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pilot.accounts.service import Actor, record
 from pilot.analysis import Comparison, Evidence, NotEnoughData
 from pilot.analysis.comparison import from_json
 from pilot.db import db, transaction
-from pilot.errors import InputError, StateError
+from pilot.errors import CheckFailed, InputError, StateError
 from pilot.experiments import service as experiments
 from pilot.experiments.models import Experiment
 from pilot.experiments.plan import Plan
@@ -48,31 +49,31 @@ def analyse(actor: Actor, key: str) -> list[AnalysisRun]:
 
     Raises:
         StateError: The experiment is not closed: results stay closed until then.
+        CheckFailed: The stored assignment is not the one that was drawn.
         PluginError: An outcome or analysis broke its contract; the reason names it.
     """
     actor.require("operations", "analyst")
     experiment = experiments.get(key)
     _require_open(experiment)
+    _require_true_draw(key)
     plan = experiments.plan_of(experiment)
     rows = [_row(experiment, task) for task in tasks(experiment, plan)]
     with transaction():
         db.session.execute(sa.select(Experiment.id).where(Experiment.id == experiment.id).with_for_update())
-        known = _known(experiment.id, [row.fingerprint for row in rows])
-        fresh = [row for row in rows if row.fingerprint not in known]
+        newest = {_subject(run): run for run in runs(experiment.id)}
+        current = [_current(newest.get(_subject(row)), row) for row in rows]
+        fresh = [run for run in current if run.id is None]
         db.session.add_all(fresh)
         if fresh:
             record(actor, "analysed", f"experiment:{key}", runs=len(fresh), plan=experiment.plan_hash)
         db.session.flush()
-        return [known.get(row.fingerprint, row) for row in rows]
+        return current
 
 
 def runs(experiment_id: int) -> list[AnalysisRun]:
     """The newest run of every analysis, in the order in which they were first run."""
-    newest: dict[tuple[str, str, str, str], AnalysisRun] = {}
     query = sa.select(AnalysisRun).where(AnalysisRun.experiment_id == experiment_id).order_by(AnalysisRun.id)
-    for run in db.session.scalars(query):
-        newest[run.outcome, run.arm, run.analysis, json.dumps(run.settings, sort_keys=True)] = run
-    return list(newest.values())
+    return list({_subject(run): run for run in db.session.scalars(query)}.values())
 
 
 def flow(experiment_id: int) -> list[Flow]:
@@ -192,7 +193,9 @@ def kept_report(actor: Actor, key: str, language: str) -> Path:
     """
     experiment = experiments.get(key)
     _require_open(experiment)
-    known = [__version__, language, experiment.plan_hash, experiment.state, experiment.decision]
+    settings = config.current()
+    printed = [asdict(arm) for arm in flow(experiment.id)], settings.company, settings.currency, settings.timezone
+    known = [__version__, language, experiment.plan_hash, experiment.state, experiment.decision, printed]
     digests = [[run.id, run.evidence_digest, run.comparison] for run in runs(experiment.id)]
     name = hashlib.sha256(json.dumps([known, digests], sort_keys=True).encode()).hexdigest()[:24]
     path = (config.current().data_dir / "reports" / f"{key}-{language}-{name}.pdf").resolve()
@@ -203,31 +206,40 @@ def kept_report(actor: Actor, key: str, language: str) -> Path:
 
 
 def _row(experiment: Experiment, task: Task) -> AnalysisRun:
-    settings, digest = task.analysis.settings(), task.evidence.digest()
-    identity = [
-        experiment.id,
-        task.outcome,
-        task.arm,
-        task.analysis.key,
-        settings,
-        experiment.plan_hash,
-        digest,
-    ]
     return AnalysisRun(
         experiment_id=experiment.id,
         outcome=task.outcome,
         arm=task.arm,
         analysis=task.analysis.key,
-        settings=settings,
+        settings=task.analysis.settings(),
         planned=True,
         plan_hash=experiment.plan_hash,
         evidence=task.evidence.as_json(),
-        evidence_digest=digest,
+        evidence_digest=task.evidence.digest(),
         comparison=task.compare().as_json(),
         versions=_versions(task.analysis.key),
         at=clock.now(),
-        fingerprint=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
     )
+
+
+def _subject(run: AnalysisRun) -> tuple[str, str, str, str]:
+    """What a run is about: runs of one subject replace each other."""
+    return run.outcome, run.arm, run.analysis, json.dumps(run.settings, sort_keys=True)
+
+
+def _current(newest: AnalysisRun | None, row: AnalysisRun) -> AnalysisRun:
+    """The newest run of the subject as long as nothing else is known since, otherwise the row, as its successor.
+
+    What was known before and holds again is a new run as well: the newest is always the one to be shown.
+    """
+    known = [row.plan_hash, row.evidence_digest]
+    if newest is not None and [newest.plan_hash, newest.evidence_digest] == known:
+        return newest
+    identity = [row.experiment_id, row.outcome, row.arm, row.analysis, row.settings, *known]
+    if newest is not None:
+        identity.append(newest.fingerprint)
+    row.fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return row
 
 
 def _versions(analysis: str) -> dict[str, str]:
@@ -235,13 +247,6 @@ def _versions(analysis: str) -> dict[str, str]:
     plugin = next((info.version for info in plugins().info() if info.name == owner), __version__)
     libraries = {name: version(name) for name in ("numpy", "scipy")}
     return {"pilot": __version__, "python": platform.python_version(), **libraries, f"plugin {owner}": plugin}
-
-
-def _known(experiment_id: int, fingerprints: Sequence[str]) -> dict[str, AnalysisRun]:
-    query = sa.select(AnalysisRun).where(
-        AnalysisRun.experiment_id == experiment_id, AnalysisRun.fingerprint.in_(fingerprints)
-    )
-    return {run.fingerprint: run for run in db.session.scalars(query)}
 
 
 def _these(ids: Iterable[int]) -> list[AnalysisRun]:
@@ -275,7 +280,9 @@ def _judge(plan: Plan, found: Sequence[AnalysisRun], arm: str) -> rule.ArmVerdic
         rule.not_worse(outcome.key, quality, outcome.margin, higher_is_better=outcome.higher_is_better),
         rule.cheaper(plan.decision.cheaper, cost),
     ]
-    alarms = [item.outcome for item in results if item.is_flow and _alarm(item.found)]
+    alarms = [
+        item.outcome for item in results if item.is_flow and item.outcome in flows.BLOCKING and _alarm(item.found)
+    ]
     return rule.judge(arm, conditions, alarms)
 
 
@@ -295,6 +302,16 @@ def _require_open(experiment: Experiment) -> None:
         raise StateError(
             f"the experiment {experiment.key} is {experiment.state}: results stay closed until it is closed",
             remedy="Close it with `pilot experiment close` once handling and survey are over",
+        )
+
+
+def _require_true_draw(key: str) -> None:
+    found = experiments.replay(key)
+    if not found.equal:
+        raise CheckFailed(
+            f"the stored assignment is not the one that was drawn: {found.differences[0]}",
+            place=f"experiment {key}",
+            remedy=f"Look at all differences with `pilot replay {key}`, and restore the database from a backup",
         )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from flask_babel import gettext as _
 
 from pilot.analysis import Comparison, NotEnoughData
 from pilot.experiments.plan import Plan
+from pilot.plugins.manager import plugins
 from pilot.reports import wording
 from pilot.reports.decision import ArmVerdict, Condition, Decision
 from pilot.reports.material import Material, Result
@@ -93,6 +96,30 @@ def caveats(plan: Plan, arm: ArmVerdict) -> list[str]:
     if arm.alarms and arm.verdict != "inconclusive":
         found.append(alarm_text(arm))
     return found
+
+
+def gaps(material: Material) -> list[str]:
+    """Which facts of the handling period are missing altogether: whatever was computed from them says nothing."""
+    facts = {part.key: part.facts for part in plugins().all("outcomes")}
+    zero: dict[str, list[bool]] = {}
+    for result in material.results:
+        kind = facts.get(material.plan.outcome(result.outcome).source.part, "")
+        zero.setdefault(kind, []).append(result.all_zero)
+    calendar = material.plan.calendar
+    period = {"start": wording.day(calendar.start), "end": wording.day(calendar.end - timedelta(days=1))}
+    texts = {
+        "touches": _(
+            "No touch is known from %(start)s to %(end)s, so every customer counts with zero. Import the touches of this "
+            "period, then compare the arms again.",
+            **period,
+        ),
+        "orders": _(
+            "No order is known from %(start)s to %(end)s, so every customer counts with zero. Import the orders of this "
+            "period, then compare the arms again.",
+            **period,
+        ),
+    }
+    return [text for kind, text in texts.items() if kind in zero and all(zero[kind])]
 
 
 def effect(material: Material, result: Result) -> str:

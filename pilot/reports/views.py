@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 
 from pilot.accounts.guards import acting, requires
+from pilot.accounts.service import administrators
 from pilot.config import LANGUAGES
 from pilot.errors import NotFound
 from pilot.experiments import service as experiments
@@ -23,9 +24,12 @@ def _words() -> dict[str, object]:
 
 
 @bp.get("/")
-@requires(*READERS)
+@requires()
 def home() -> ResponseReturnValue:
-    """All experiments and what each of them waits for."""
+    """All experiments and what each of them waits for; whose role opens none of them learns what the role is for."""
+    actor = acting()
+    if not actor.may(*READERS):
+        return render_template("admin/welcome.html", roles=actor.roles, administrators=administrators())
     return render_template("experiments/list.html", lines=board.overview())
 
 

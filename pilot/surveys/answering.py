@@ -13,7 +13,7 @@ from flask import current_app
 from pilot import clock
 from pilot.customers.models import Customer
 from pilot.db import Transaction, db, transaction
-from pilot.errors import NotFound, StateError
+from pilot.errors import CheckFailed, NotFound, StateError
 from pilot.events import AnswerReceived
 from pilot.experiments.models import Experiment
 from pilot.surveys.definition import Questionnaire, bring_to_life, parse
@@ -93,7 +93,12 @@ def questionnaire(survey_id: int, digest: str) -> Questionnaire:
     shelf: dict[str, Questionnaire] = current_app.extensions.setdefault("pilot.questionnaires", {})
     if digest not in shelf:
         document = db.session.scalars(sa.select(Survey.definition).where(Survey.id == survey_id)).one()
-        shelf[digest] = bring_to_life(parse(document))
+        definition = parse(document)
+        if definition.digest() != digest:
+            raise CheckFailed(
+                "the stored survey is not the one that was published", remedy="Restore the database from a backup"
+            )
+        shelf[digest] = bring_to_life(definition)
     return shelf[digest]
 
 
@@ -208,8 +213,9 @@ def _save(
     answers: dict[str, Any],
     language: str,
 ) -> Response:
-    now, wave = clock.now(), invitation.wave
-    experiment = work.session.get_one(Experiment, wave.experiment_id)
+    now = clock.now()
+    wave = work.session.get_one(Wave, invitation.wave_id, with_for_update={"read": True})  # closing waits for us,
+    experiment = work.session.get_one(Experiment, wave.experiment_id, with_for_update={"read": True})  # or we see it
     if experiment.state != "running" or not takes_answers(wave.closes_at, wave.closed_at, now):
         raise SurveyClosed("this survey is closed")
     if response is None:

@@ -17,7 +17,7 @@ from pilot.surveys.models import DISPOSITIONS
 
 @click.group()
 def survey() -> None:
-    """Publish surveys, send the personal links of an experiment, and see what came back."""
+    """Publish surveys, send personal links, and see what came back."""
 
 
 @survey.command("import")
@@ -25,7 +25,10 @@ def survey() -> None:
 @console.json_option
 @with_appcontext
 def import_(file: Path, as_json: bool) -> None:
-    """Check the definition in FILE (TOML) and publish it; the same content again stays the same version."""
+    """Check the definition in FILE (TOML) and publish it.
+
+    The same content again stays the same version.
+    """
     published = service.publish(SYSTEM, load_definition(file))
     console.result(
         {"survey": published.key, "version": published.version, "digest": published.digest},
@@ -39,14 +42,17 @@ def import_(file: Path, as_json: bool) -> None:
 @console.json_option
 @with_appcontext
 def wave(experiment: str, as_json: bool) -> None:
-    """Invite every customer of EXPERIMENT, all arms alike: one personal link each, its mail queued."""
+    """Invite every customer of EXPERIMENT, all arms alike.
+
+    Each gets a personal link of their own; the mails are queued.
+    """
     opened = service.open_wave(SYSTEM, experiment)
     customers = len(experiments.units(experiments.get(experiment)))
     console.result(
         {"experiment": experiment, "wave": opened.number, "invited": customers, "closes_at": opened.closes_at},
         as_json,
         lambda: (
-            f"{customers} invitations are queued. Send them with: pilot mail send\n"
+            f"{console.count(customers, 'invitation')} queued. Send: pilot mail send\n"
             f"Answers are taken until {opened.closes_at:%Y-%m-%d %H:%M} UTC."
         ),
     )
@@ -57,12 +63,15 @@ def wave(experiment: str, as_json: bool) -> None:
 @console.json_option
 @with_appcontext
 def remind(experiment: str, as_json: bool) -> None:
-    """Queue a reminder to every customer of EXPERIMENT who got an invitation and has not answered."""
+    """Remind customers of EXPERIMENT who have not answered.
+
+    A reminder is queued to each whose invitation went out.
+    """
     queued = service.remind(SYSTEM, experiment)
     console.result(
         {"experiment": experiment, "reminded": queued},
         as_json,
-        lambda: f"{queued} reminders are queued. Send them with: pilot mail send",
+        lambda: f"{console.count(queued, 'reminder')} queued. Send: pilot mail send",
     )
 
 
@@ -83,7 +92,10 @@ def close(experiment: str, as_json: bool) -> None:
 @console.json_option
 @with_appcontext
 def dispositions(experiment: str, as_json: bool) -> None:
-    """What became of the invitations of EXPERIMENT, by arm, in AAPOR's words."""
+    """What became of the invitations of EXPERIMENT, by arm.
+
+    The columns are named in AAPOR's words.
+    """
     opened = service.wave_of(experiment)
     found = service.dispositions(opened.experiment_id)
     names = [name.replace("_", "-") for name in DISPOSITIONS]

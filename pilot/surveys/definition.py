@@ -7,17 +7,19 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_core import ErrorDetails
 
 from pilot.config import LANGUAGES
 from pilot.errors import InputError
+from pilot.faults import in_words, spell
 from pilot.plugins.manager import plugins
 from pilot.surveys.questions import QuestionType, Text
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
 
@@ -28,6 +30,12 @@ RESERVED = {"page", "lang"}
 """Names the answer page uses itself."""
 
 _NAMES = {"en": "English", "it": "Italian", "pl": "Polish"}
+_OWN_WORDS = {
+    "dict_type": f"give a text for each language: {', '.join(LANGUAGES)}",
+    "string_pattern_mismatch": "a key has small letters, digits and hyphens, and begins with a letter",
+    "too_short": "at least one is needed",
+}
+"""Of faults that can say more here than in any document."""
 
 
 class Section(BaseModel):
@@ -194,32 +202,9 @@ def _text_faults(where: str, text: Text) -> Iterator[tuple[str, str]]:
 
 
 def _shape_fault(fault: ErrorDetails) -> tuple[str, str]:
-    location = fault["loc"]
-    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
-    match fault["type"]:
-        case "missing":
-            reason = "is missing"
-        case "extra_forbidden":
-            reason = f"this key is unknown{_near(location)}"
-        case "dict_type":
-            reason = f"give a text for each language: {', '.join(LANGUAGES)}"
-        case "string_pattern_mismatch":
-            reason = "a key has small letters, digits and hyphens, and begins with a letter"
-        case "too_short":
-            reason = "at least one is needed"
-        case _:
-            reason = fault["msg"][0].lower() + fault["msg"][1:]
-    return where, reason
-
-
-def _near(location: tuple[int | str, ...]) -> str:
-    section: type[Section] = SurveyDefinition
-    if "questions" in location[:-1]:
-        section = Question
-    elif "pages" in location[:-1]:
-        section = Page
-    near = get_close_matches(str(location[-1]), section.model_fields, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(section.model_fields)}"
+    reason, remedy = in_words(fault, SurveyDefinition)
+    told = _OWN_WORDS.get(fault["type"]) or f"{reason}; {remedy[0].lower()}{remedy[1:]}"
+    return spell(fault["loc"]), told
 
 
 def _refusal(faults: list[tuple[str, str]], place: str) -> InputError:

@@ -86,6 +86,13 @@ def thanks(token: str) -> ResponseReturnValue:
     return _render("survey/thanks.html", visit, definition=definition)
 
 
+@bp.route("/s/", defaults={"rest": ""}, methods=("GET", "POST"))
+@bp.route("/s/<path:rest>", methods=("GET", "POST"))
+def lost(rest: str) -> ResponseReturnValue:
+    """Whatever else begins like a personal link: cut off, or with something hung on to it. A wrong link like others."""
+    return _notice(find(rest))
+
+
 @bp.after_request
 def guard(response: Response) -> Response:
     """Headers of these pages alone: nothing is stored, nothing is fetched, and no address leaves with a link."""

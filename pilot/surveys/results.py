@@ -142,7 +142,9 @@ def question_in(parts: Mapping[str, QuestionType], question_key: str, suffix: st
 
 
 def _disposition() -> sa.ColumnElement[str]:
-    until = sa.func.coalesce(Wave.closed_at, sa.literal(clock.now(), UtcDateTime()))
+    now = sa.literal(clock.now(), UtcDateTime())
+    end = sa.func.coalesce(Wave.closed_at, Wave.closes_at)
+    until = sa.case((end < now, end), else_=now)
     return sa.case(
         (Response.completed_at.is_not(None), "complete"),
         (Response.id.is_not(None), "partial"),

@@ -21,7 +21,7 @@ from pilot.analysis import Scale
 from pilot.config import LANGUAGES
 from pilot.customers.models import Customer
 from pilot.db import db, transaction
-from pilot.errors import NotFound, StateError
+from pilot.errors import CheckFailed, NotFound, StateError
 from pilot.experiments import service as experiments
 from pilot.experiments.models import Experiment, Unit
 from pilot.experiments.plan import Plan
@@ -62,6 +62,9 @@ __all__ = [
     "token_for",
     "wave_of",
 ]
+
+PAUSE = timedelta(days=3)
+"""Between two mails of a survey: who gets two within hours has been sent one too many."""
 
 MOST_REMINDERS = 2
 """Notice, invitation and two reminders: nobody is written to a fifth time."""
@@ -116,6 +119,7 @@ def open_wave(actor: Actor, experiment_key: str) -> Wave:
     actor.require("operations")
     with transaction() as work:
         experiment = experiments.get(experiment_key)
+        work.session.refresh(experiment, with_for_update=True)  # one wave, whoever asks at once
         plan = experiments.plan_of(experiment)
         _check_can_open(experiment, plan)
         wave = Wave(
@@ -161,11 +165,13 @@ def remind(actor: Actor, experiment_key: str) -> int:
     Raises:
         Forbidden: The actor is not of operations.
         NotFound: There is no such experiment, or its survey has not been opened.
-        StateError: The survey is closed, or has had its reminders.
+        StateError: The survey is closed, has had its reminders, or had its last mail less than `PAUSE` ago.
+        CheckFailed: The stored plan is not the one that was sealed.
     """
     actor.require("operations")
     with transaction() as work:
         wave = wave_of(experiment_key)
+        experiments.plan_of(work.session.get_one(Experiment, wave.experiment_id))  # nothing goes out under another plan
         if not takes_answers(wave.closes_at, wave.closed_at, clock.now()):
             raise StateError("its survey is closed", place=f"experiment {experiment_key}")
         if wave.reminders >= MOST_REMINDERS:
@@ -174,6 +180,7 @@ def remind(actor: Actor, experiment_key: str) -> int:
                 place=f"experiment {experiment_key}",
                 remedy="Who has not answered by now does not want to",
             )
+        _check_pause(wave, experiment_key)
         wave.reminders += 1
         rows = [
             (invitation, f"reminder:{wave.id}:{wave.reminders}:{invitation}", customer)
@@ -254,8 +261,8 @@ def _letter(visit: Visit, *, reminder: bool) -> Content:
     )
 
 
-def planned_scale(plan: Plan, question: str, suffix: str = "") -> Scale:
-    """The scale of a question of the survey that a plan names.
+def planned_scale(plan: Plan, question: str, suffix: str = "") -> tuple[Scale, Sequence[float]]:
+    """The scale of a question of the survey that a plan names, and the scores it can have, ascending.
 
     Raises:
         NotFound: The survey is not published.
@@ -263,7 +270,7 @@ def planned_scale(plan: Plan, question: str, suffix: str = "") -> Scale:
     """
     survey = _planned_survey(plan)
     part = question_in(questionnaire(survey.id, survey.digest).parts, question, suffix)
-    return part.outcomes()[suffix][0]
+    return part.outcomes()[suffix]
 
 
 def _newest(key: str) -> sa.Select[Survey]:
@@ -282,6 +289,12 @@ def _planned_survey(plan: Plan) -> Survey:
             place=f"experiment {plan.key}",
             remedy="Publish it with `pilot survey import`",
         )
+    if plan.survey_digest not in (None, survey.digest):
+        raise CheckFailed(
+            f"survey {plan.survey!r} is not the one that was sealed with the plan",
+            place=f"experiment {plan.key}",
+            remedy="Restore the database from a backup",
+        )
     return survey
 
 
@@ -295,8 +308,25 @@ def _check_can_open(experiment: Experiment, plan: Plan) -> None:
         raise StateError(
             "its survey was opened before", place=place, remedy=f"Remind with `pilot survey remind {experiment.key}`"
         )
+    if clock.today() < plan.calendar.end:
+        raise StateError(
+            f"handling lasts until {plan.calendar.end}", place=place, remedy="Customers are surveyed when it is over"
+        )
     if clock.now() >= _end_of(plan):
         raise StateError(f"the plan lets customers answer until {plan.calendar.survey_until} only", place=place)
+
+
+def _check_pause(wave: Wave, experiment_key: str) -> None:
+    reminded = sa.select(sa.func.max(OutboxMessage.queued_at)).where(
+        OutboxMessage.experiment_id == wave.experiment_id, OutboxMessage.kind == "reminder"
+    )
+    last = db.session.scalar(reminded) or wave.opened_at
+    if clock.now() < last + PAUSE:
+        raise StateError(
+            f"the last mail of its survey was queued on {last:%Y-%m-%d}",
+            place=f"experiment {experiment_key}",
+            remedy=f"Leave customers {PAUSE.days} days between two mails",
+        )
 
 
 def _end_of(plan: Plan) -> datetime:

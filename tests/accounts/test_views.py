@@ -112,9 +112,32 @@ def test_a_role_taken_away_closes_the_page_at_once(browse: Callable[[], FlaskCli
     log_in(client)
     with transaction() as work:
         work.session.query(User).one().roles = [Role(name="agent")]
-    refused = client.get("/")
+    refused = client.get("/experiments/desk-2026")
     assert refused.status_code == 403
     assert "operations or analyst or viewer" in refused.text
+
+
+def test_an_agent_learns_what_the_role_is_for_and_whom_to_ask(browse: Callable[[], FlaskClient]) -> None:
+    add_user(SYSTEM, "desk@example.com", "agent", PASSWORD)
+    add_user(SYSTEM, "boss@example.com", "admin", PASSWORD)
+    client = browse()
+    log_in(client, "desk@example.com")
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "You are a service desk agent" in page.text
+    assert 'href="mailto:boss@example.com"' in page.text
+    assert EMAIL not in page.text
+
+
+def test_an_account_without_a_role_is_told_so(browse: Callable[[], FlaskClient]) -> None:
+    client = browse()
+    log_in(client)
+    with transaction() as work:
+        work.session.query(User).one().roles = []
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "Your account has no role yet" in page.text
+    assert "ask whoever gave you this account" in page.text
 
 
 def test_a_stolen_session_is_worthless_in_another_browser(browse: Callable[[], FlaskClient]) -> None:

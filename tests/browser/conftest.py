@@ -119,13 +119,14 @@ def serving(app: Flask) -> Iterator[str]:
 
 def stage() -> None:
     """A draft, a running and a decided pilot on one small base, each brought as far as it is by the services."""
-    clock.travel(datetime(2026, 3, 31, 8, tzinfo=UTC))
-    _base()
+    clock.travel(datetime(2026, 7, 1, 8, tzinfo=UTC))
+    _base()  # all of its orders and touches have happened
+    clock.travel(datetime(2026, 4, 1, 8, tzinfo=UTC))
     surveys.publish(SYSTEM, load_definition(EXAMPLES / "survey.toml"))
     experiments.create(SYSTEM, _plan("winback-2026", "Win back customers who went quiet"))
-    clock.travel(datetime(2026, 3, 31, 9, tzinfo=UTC))
+    clock.travel(datetime(2026, 4, 1, 9, tzinfo=UTC))
     _run("inside-2026", "Inside sales for the south", answered=5)
-    clock.travel(datetime(2026, 3, 31, 10, tzinfo=UTC))
+    clock.travel(datetime(2026, 4, 1, 10, tzinfo=UTC))
     _run("desk-2026", "Service desk instead of field visits", answered=17)
     clock.travel(datetime(2026, 7, 22, 17, tzinfo=UTC))
     surveys.close_wave(SYSTEM, "desk-2026")
@@ -140,7 +141,9 @@ def _base() -> None:
     orders = [
         f"C{n:03d},A{n}-{month},2026-{month:02d}-15,{100 + n}.50" for n in range(CUSTOMERS) for month in (1, 2, 3, 5)
     ]
-    touches = [f"C{n:03d},2026-05-{1 + n % 28:02d},phone,call,{5 + n % 9},{2 + n % 9}.25" for n in range(CUSTOMERS)]
+    touches = [
+        f"C{n:03d},2026-05-{1 + n % 28:02d},service-desk,call,{5 + n % 9},{2 + n % 9}.25" for n in range(CUSTOMERS)
+    ]
     folder = config.current().data_dir
     for kind, head, rows in (
         ("customers", "ref,name,email,language,region,sales_rep", people),
@@ -149,7 +152,7 @@ def _base() -> None:
     ):
         path = folder / f"{kind}.csv"
         path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
-        customers.import_file(SYSTEM, kind, path)
+        customers.import_file(SYSTEM, kind, path, strict=True)
     customers.rebuild_profiles(SYSTEM, date(2026, 3, 31))
     customers.set_segments(SYSTEM, tomllib.loads((EXAMPLES / "segments.toml").read_text(encoding="utf-8"))["segments"])
     customers.evaluate_segments(SYSTEM)

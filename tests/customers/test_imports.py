@@ -40,12 +40,12 @@ def test_good_rows_are_kept_and_bad_ones_are_written_to_a_file(
     assert result.rejects_file == tmp_path / "bad.csv"
     with result.rejects_file.open(encoding="utf-8-sig", newline="") as file:
         assert list(csv.reader(file)) == [
-            ["line", "column", "value", "reason"],
-            ["4", "Customer no", "", "the row has no customer number"],
-            ["5", "Customer no", "C1", "this customer number stands on line 2 already"],
-            ["6", "E-mail", "neri(at)example.com", "this is not an e-mail address"],
-            ["7", "Name", "x" * 40 + "…", "it is longer than 200 characters"],
-            ["8", "City", "?", "it holds a control character"],
+            ["line", "column", "value", "reason", "Customer no", "Name", "E-mail", "City"],
+            ["4", "Customer no", "", "the row has no customer number", *bad[0].split(";")],
+            ["5", "Customer no", "C1", "this customer number stands on line 2 already", *bad[1].split(";")],
+            ["6", "E-mail", "neri(at)example.com", "this is not an e-mail address", *bad[2].split(";")],
+            ["7", "Name", "x" * 40 + "…", "it is longer than 200 characters", *bad[3].split(";")],
+            ["8", "City", "?", "it holds a control character", *bad[4].split(";")],
         ]
     assert [error.line for error in result.errors] == [4, 5, 6, 7, 8]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pilot import clock
 from pilot.demo.road import Journey, prepare, walk
 from pilot.errors import InputError
 
@@ -22,7 +24,9 @@ def run(out: Path, seed: int, orders: Path | None = None, customers: int = 600) 
 @pytest.fixture(scope="module")
 def journeys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     root = tmp_path_factory.mktemp("demo")
-    return {name: run(root / name, seed) for name, seed in (("first", 3), ("again", 3), ("other", 4))}
+    found = {name: run(root / name, seed) for name, seed in (("first", 3), ("other", 4))}
+    clock.travel(datetime(2024, 2, 29, 12, tzinfo=UTC))  # the day it is run on makes no difference
+    return {**found, "again": run(root / "again", 3)}
 
 
 def test_one_seed_gives_equal_results(journeys: dict[str, dict]) -> None:

@@ -45,6 +45,7 @@ def document() -> dict[str, Any]:
                 "source": {"part": "survey-score", "settings": {"question": "csat"}},
                 "role": "primary",
                 "margin": 0.25,
+                "margin_reason": "Less is not felt",
             },
             {
                 "key": "cost",
@@ -63,8 +64,8 @@ def document() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _spring() -> Iterator[None]:
-    """It is the day before handling starts."""
-    with clock.travelling(datetime(2026, 3, 31, 9, tzinfo=UTC)):
+    """It is the first day of handling."""
+    with clock.travelling(datetime(2026, 4, 1, 9, tzinfo=UTC)):
         yield
 
 

@@ -66,7 +66,7 @@ def test_show_tells_the_plan_in_words_and_the_draw_by_stratum_and_arm(run, bring
         "Roll out if satisfaction is not worse than in control by 0.25 or more and cost is lower than in control",
         drawn.plan_hash,
         drawn.frame_digest,
-        "drawn 31 March 2026, 09:00 UTC",
+        "drawn 1 April 2026, 09:00 UTC",
     ):
         assert said in words
     rows = [line.split() for line in text.splitlines() if line.startswith(("north", "south", "east", "unknown"))]

@@ -45,6 +45,7 @@ key = "satisfaction"
 label = "Overall satisfaction"
 source = { part = "survey-score", settings = { question = "csat" } }
 margin = 0.25
+margin_reason = "Less is not felt"
 
 [[outcomes]]
 key = "cost"
@@ -89,6 +90,7 @@ arms = [
 label = "Overall satisfaction"
 key = "satisfaction"
 margin = 0.25
+margin_reason = "Less is not felt"
 source.part = "survey-score"
 source.settings.question = "csat"
 
@@ -170,6 +172,12 @@ def test_a_stored_plan_is_read_back_as_it_was():
         ([('cheaper = "cost"', 'cheaper = "cots"')], "decision.cheaper", "no outcome 'cots'", "'cost'"),
         ([('outcome = "cost"', 'outcome = "satisfaction"')], "decision.cheaper", "no analysis", "outcome = 'cost'"),
         ([("margin = 0.25\n", "")], "outcomes[0].margin", "has no margin", "how much worse"),
+        (
+            [('margin_reason = "Less is not felt"\n', "")],
+            "outcomes[0].margin_reason",
+            "needs a reason",
+            "in a sentence",
+        ),
         ([("higher_is_better = false", "")], "outcomes[1].higher_is_better", "higher is better", "= false"),
         ([('strata = ["region"]', 'strata = ["region", "region"]')], "sampling.strata[1]", "second time", "Remove"),
         ([("[decision]", "[notice.de]\nsubject = 'a'\nbody = 'b'\n[decision]")], "notice.de", "'de' is none", "'en'"),

@@ -356,9 +356,9 @@ def test_whoever_is_not_of_operations_can_move_nothing(small_base, bring_to, doc
     assert [item.key for item in service.all_experiments()] == [KEY]
 
 
-def test_an_experiment_is_not_closed_before_its_handling_period_is_over(small_base, bring_to, operator):
+def test_an_experiment_is_not_closed_while_customers_can_answer(small_base, bring_to, operator):
     bring_to("running")
-    with pytest.raises(StateError, match="lasts until 2026-07-01: results stay closed"):
+    with pytest.raises(StateError, match="can answer until 2026-07-22: results stay closed until then"):
         service.close(operator, KEY)
 
 

@@ -52,9 +52,9 @@ def test_the_end_closes_all_cases(base: Flask, operator: Actor, bring_to: BringT
     key = bring_to("drawn").key
     start(operator, key)
     with pytest.raises(StateError):
-        finish(operator, key)  # handling lasts until July
+        finish(operator, key)  # customers can answer until late July
     assert by_channel(Case.closed_at.is_not(None)) == {}
-    clock.travel(datetime(2026, 7, 1, 9, tzinfo=UTC))
+    clock.travel(datetime(2026, 7, 22, 9, tzinfo=UTC))
     assert finish(operator, key) == 60
     assert experiments.get(key).state == "closed"
     assert by_channel(Case.closed_at.is_(None)) == {}

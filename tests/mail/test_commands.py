@@ -28,7 +28,7 @@ def test_the_status_lists_what_a_person_must_decide(sqlite_app: Flask) -> None:
     outbox.release("dead worker")
     told = json.loads(sqlite_app.test_cli_runner().invoke(mail, ["status", "--json"]).stdout)
     assert told["counts"]["uncertain"] == told["counts"]["queued"] == 1
-    assert [(row["id"], row["key"]) for row in told["uncertain"]] == [(message_id, "test:1")]
+    assert [(row["id"], row["key"]) for row in told["troubles"]] == [(message_id, "test:1")]
     text = sqlite_app.test_cli_runner().invoke(mail, ["status"]).stdout
     assert "test:1" in text
     assert "the run was interrupted before the reply came" in text

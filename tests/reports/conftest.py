@@ -34,6 +34,7 @@ from pilot.surveys.models import Invitation
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HASH = "9f2c" * 16
+ORDER = ("customer_ref", "order_ref", "ordered_on", "amount", "cancelled")
 Z = 1.959964
 
 PLAN = """
@@ -179,6 +180,8 @@ def _run_pilot(operator: Actor, tmp_path: Path) -> None:
     clock.travel(moment(4, 1))
     handling.start(operator, "desk")
     clock.travel(moment(7, 1))
+    orders = [(f"C{i:04}", f"B{i}", "2026-05-10", f"{200 + i}.25", "") for i in range(1, 201) if i % 4]
+    import_rows(operator, tmp_path, "orders", ORDER, orders)
     import_rows(
         operator, tmp_path, "touches", ("customer_ref", "happened_on", "channel", "kind", "minutes", "cost"), _touches()
     )
@@ -203,9 +206,9 @@ def _fill_base(operator: Actor, folder: Path) -> None:
         operator, folder, "customers", names,
         [(f"C{i:04}", f"Customer {i}", f"c{i}@example.com", ("it", "pl", "en")[i % 3], ("north", "south")[i % 2]) for i in numbers],
     )  # fmt: skip
-    orders = [(f"C{i:04}", f"A{i}", "2026-02-10", f"{100 + i}.50", "") for i in numbers]
-    orders += [(f"C{i:04}", f"B{i}", "2026-05-10", f"{200 + i}.25", "") for i in numbers if i % 4]
-    import_rows(operator, folder, "orders", ("customer_ref", "order_ref", "ordered_on", "amount", "cancelled"), orders)
+    import_rows(
+        operator, folder, "orders", ORDER, [(f"C{i:04}", f"A{i}", "2026-02-10", f"{100 + i}.50", "") for i in numbers]
+    )
     customers.rebuild_profiles(operator, load_plan().population.as_of)
     small = {"key": "small", "name": "Small", "rule": "everyone", "settings": {}, "channel": "field-rep"}
     customers.set_segments(operator, [small])

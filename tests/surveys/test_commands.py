@@ -9,10 +9,12 @@ import sqlalchemy as sa
 from click.testing import Result
 from flask import Flask
 
+from pilot import clock
 from pilot.db import db, transaction
 from pilot.errors import StateError
 from pilot.mail.models import OutboxMessage
 from pilot.surveys.commands import survey
+from pilot.surveys.service import PAUSE
 
 from .conftest import EXAMPLE, World
 
@@ -34,6 +36,7 @@ def test_a_survey_goes_from_file_to_dispositions(run: Run, world: World) -> None
     assert (opened["wave"], opened["invited"]) == (1, 8)
     with transaction() as work:
         work.session.execute(sa.update(OutboxMessage).values(state="sent"))
+    clock.travel(clock.now() + PAUSE)
     assert json.loads(run("remind", "desk", "--json").stdout) == {"experiment": "desk", "reminded": 8}
     assert run("close", "desk").stdout == "The survey of desk is closed.\n"
     counts = json.loads(run("dispositions", "desk", "--json").stdout)

@@ -45,8 +45,8 @@ class StratifiedSample(SamplingDesign):
         least = [min(self.minimum_per_stratum, available) for available in sizes]
         if sum(least) > size:
             raise InputError(
-                f"{len(sizes)} strata with at least {self.minimum_per_stratum} each need {sum(least)} customers, "
-                f"but only {size} are drawn",
+                f"{len(sizes)} strata with at least {self.minimum_per_stratum} each need {sum(least):,} customers, "
+                f"but only {size:,} are drawn",
                 place="sampling.design.settings.minimum_per_stratum",
                 remedy="Lower it, raise sampling.size, or stratify by fewer fields",
             )
@@ -125,9 +125,9 @@ def _lay(line: npt.NDArray[np.intp], shares: Sequence[float], turn: int) -> Allo
 def _check_size(frame: Frame, size: int) -> None:
     if size > len(frame):
         raise InputError(
-            f"{size} customers are to be drawn, but only {len(frame)} are eligible",
+            f"{size:,} customers are to be drawn, but only {len(frame):,} are eligible",
             place="sampling.size",
-            remedy=f"Draw at most {len(frame)}, or add segments to population.segments",
+            remedy=f"Draw at most {len(frame):,}, or add segments to population.segments",
         )
 
 

@@ -82,10 +82,11 @@ class OnlineRetail(Importer):
         if kind == "customers":
             reading = _read(path, (_CUSTOMER, _COUNTRY), {})
             how = {**reading.how, "derived": "one customer per id; name and e-mail address are made up"}
-            return Reading({**how, "columns": _renamed(how["columns"])}, _derived_customers(reading.rows))
+            rows = _derived_customers(reading.rows)
+            return Reading({**how, "columns": _renamed(how["columns"])}, rows, reading.header)
         reading = _read(path, _INVOICE_LINE, {})
         columns = {**reading.how["columns"], "amount": "Quantity x UnitPrice"}
-        return Reading({**reading.how, "columns": columns}, map(_order_line, reading.rows))
+        return Reading({**reading.how, "columns": columns}, map(_order_line, reading.rows), reading.header)
 
 
 def _renamed(columns: Mapping[str, str]) -> dict[str, str]:
@@ -103,7 +104,7 @@ def _derived_customers(rows: Iterator[Row | RowError]) -> Iterator[Row | RowErro
         if ref and ref not in met:
             met.add(ref)
             made_up = {"name": f"Customer {ref}", "email": f"customer.{ref}@example.com"}
-            yield Row(row.line, {"ref": ref, "region": row.values["region"], **made_up})
+            yield Row(row.line, {"ref": ref, "region": row.values["region"], **made_up}, row.cells)
 
 
 def _order_line(row: Row | RowError) -> Row | RowError:
@@ -123,6 +124,7 @@ def _order_line(row: Row | RowError) -> Row | RowError:
             "amount": amount,
             "cancelled": "true" if order_ref.upper().startswith("C") else "",
         },
+        row.cells,
     )
 
 
@@ -164,7 +166,7 @@ def _read(path: Path, fields: Sequence[Field], mapping: Mapping[str, str]) -> Re
     }
     readers = _readers(fields, distinct, likely, how)
     columns = [_Column(name, index, *readers.get(name, (None, ""))) for name, index in places.items()]
-    return Reading(how, _rows(table, columns))
+    return Reading(how, _rows(table, columns), table.header)
 
 
 def _check_mapping(fields: Sequence[Field], mapping: Mapping[str, str]) -> None:
@@ -309,13 +311,13 @@ def _row(line: int, cells: Sequence[str], columns: Sequence[_Column], header: Se
         if text and column.read is not None:
             read = column.read(text)
             if read is None:
-                return RowError(line, header[column.index], text, column.complaint)
+                return RowError(line, header[column.index], text, column.complaint, cells)
             text = read
         values[column.field] = text
-    return Row(line, values)
+    return Row(line, values, cells)
 
 
 def _unusable(record: Record, reason: str) -> RowError:
     if record.last_line > record.line:
         reason += f"; lines {record.line} to {record.last_line} were read as one row"
-    return RowError(record.line, "", ";".join(record.cells)[:200], reason)
+    return RowError(record.line, "", ";".join(record.cells)[:200], reason, record.cells)

@@ -33,7 +33,12 @@ class SurveyScore(Outcome):
 
     def scale(self, plan: Plan) -> Scale:
         """What the question type says."""
-        return surveys.planned_scale(plan, self.question, self.suffix)
+        return surveys.planned_scale(plan, self.question, self.suffix)[0]
+
+    def limits(self, plan: Plan) -> tuple[float, float] | None:
+        """The lowest and the highest score of the question."""
+        levels = surveys.planned_scale(plan, self.question, self.suffix)[1]
+        return levels[0], levels[-1]
 
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:
         """Counts of every possible score; moments follow from them."""
@@ -60,8 +65,15 @@ class SurveyShare(Outcome):
     suffix: str = ""
 
     def scale(self, plan: Plan) -> Scale:
-        """Yes or no, if there is such a question."""
-        surveys.planned_scale(plan, self.question, self.suffix)
+        """Yes or no, if there is such a question and its scores lie on both sides of the threshold."""
+        levels = surveys.planned_scale(plan, self.question, self.suffix)[1]
+        if not levels[0] < self.at_least <= levels[-1]:
+            raise InputError(
+                f"{'every' if self.at_least <= levels[0] else 'no'} answer to {self.question!r} is {self.at_least:g} "
+                "or more: the arms could not differ",
+                place="at_least",
+                remedy=f"Its scores go from {levels[0]:g} to {levels[-1]:g}: give one above the lowest",
+            )
         return Scale.BINARY
 
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:
@@ -103,6 +115,7 @@ class CostToServe(_Facts):
 
     key = "cost-to-serve"
     label = "Cost to serve"
+    facts = "touches"
     measure = Measure.COST
     kind = Scale.MONEY
 
@@ -113,6 +126,7 @@ class Revenue(_Facts):
 
     key = "revenue"
     label = "Revenue"
+    facts = "orders"
     measure = Measure.REVENUE
     kind = Scale.MONEY
 
@@ -123,6 +137,7 @@ class Orders(_Facts):
 
     key = "orders"
     label = "Number of orders"
+    facts = "orders"
     measure = Measure.ORDERS
     kind = Scale.COUNT
 
@@ -133,6 +148,7 @@ class Retained(Outcome):
 
     key = "retained"
     label = "Ordered in the period"
+    facts = "orders"
 
     def scale(self, plan: Plan) -> Scale:
         """Yes or no."""

@@ -90,6 +90,7 @@ class Method(ReportSection):
             "cost": material.outcome(material.plan.decision.cheaper),
             "margin": _margin(material),
             "versions": material.results[0].versions if material.results else {},
+            "gaps": telling.gaps(material),
             "unplanned": [
                 item for item in material.results if not item.planned or item.plan_hash != material.plan_hash
             ],

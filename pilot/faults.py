@@ -1,4 +1,4 @@
-"""What is wrong with a plan file, said in one line: the key, the reason, the remedy."""
+"""What is wrong with a document that people write, said in one line: the key, the reason, the remedy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import tomllib
 import typing
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from pilot.errors import PlanError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _EXPECTED = {
     "bool": "true or false",
@@ -31,7 +33,7 @@ _ORDER = {"extra_forbidden": 0, "missing": 1, "too_short": 3}
 
 
 def first_fault(error: ValidationError, model: type[BaseModel], place: str) -> PlanError:
-    """The fault to mend first, and how many more there are.
+    """The fault of a plan to mend first, and how many more there are.
 
     Args:
         error: What pydantic found.
@@ -39,7 +41,7 @@ def first_fault(error: ValidationError, model: type[BaseModel], place: str) -> P
         place: What the document is called.
     """
     faults = sorted(error.errors(include_url=False), key=lambda fault: _ORDER.get(fault["type"], 2))
-    reason, remedy = _in_words(faults[0], model)
+    reason, remedy = in_words(faults[0], model)
     if more := len(faults) - 1:
         reason += f" ({more} more {'fault' if more == 1 else 'faults'} in this file)"
     return PlanError(reason, place=f"{place}: {spell(faults[0]['loc'])}", remedy=remedy)
@@ -58,20 +60,8 @@ def syntax_fault(error: tomllib.TOMLDecodeError, text: str, place: str) -> PlanE
     )
 
 
-def spell(location: Iterable[int | str]) -> str:
-    """A place in the document as a person writes it: `arms[1].share`."""
-    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in location if step != "[key]"]
-    return "".join(steps).lstrip(".")
-
-
-def suggestion(word: str, known: Iterable[str], what: str) -> str:
-    """A remedy for a word nobody knows: the nearest known one, and all of them."""
-    names = sorted(known)
-    near = get_close_matches(word, names, n=1)
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"{what}: {', '.join(names) or 'none'}"
-
-
-def _in_words(fault: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+def in_words(fault: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    """Reason and remedy of one fault that pydantic found in a document of this model."""
     kind, value, context = fault["type"], fault["input"], fault.get("ctx", {})
     if kind == "missing":
         return "this key is missing", "Add it"
@@ -90,6 +80,19 @@ def _in_words(fault: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     if expected := _EXPECTED.get(kind.partition("_")[0]):
         return f"{_show(value)} cannot be used here", f"Write {expected}{_length(kind, context)}"
     return fault["msg"].removeprefix("Value error, ").lower(), "Correct this value"
+
+
+def spell(location: Iterable[int | str]) -> str:
+    """A place in the document as a person writes it: `arms[1].share`."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in location if step != "[key]"]
+    return "".join(steps).lstrip(".")
+
+
+def suggestion(word: str, known: Iterable[str], what: str) -> str:
+    """A remedy for a word nobody knows: the nearest known one, and all of them."""
+    names = sorted(known)
+    near = get_close_matches(word, names, n=1)
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"{what}: {', '.join(names) or 'none'}"
 
 
 def _length(kind: str, context: dict[str, Any]) -> str:

@@ -1,0 +1,108 @@
+"""Refused rows: the whole row is kept beside its reason, and what has not happened yet is no fact."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from flask import Flask
+
+from pilot import clock
+from pilot.accounts.service import Actor
+from pilot.customers.commands import import_
+from pilot.customers.service import import_file
+from pilot.errors import CheckFailed, InputError
+
+from .conftest import Write
+
+ORDERS = "Customer no;Order no;Date;Amount;Note"
+TOUCHES = "Customer no;Date;Channel;Kind;Minutes"
+
+
+def rows(path: Path | None) -> list[list[str]]:
+    assert path is not None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_refused_row_is_kept_whole_below_the_names_of_the_file(
+    sqlite_app: Flask, operator: Actor, write: Write, tmp_path: Path
+) -> None:
+    lines = ("C1;A1;31/12/2025;10,50;x", "C1; A2 ;soon;-3,00;=1+1", ";A3;31/12/2025;-1,00;", "C1;A4;31/12/2025")
+    path = write("o.csv", ORDERS, *lines)
+    taken = import_file(operator, "orders", path, rejects=tmp_path / "bad.csv")
+    assert rows(taken.rejects_file) == [
+        ["line", "column", "value", "reason", "Customer no", "Order no", "Date", "Amount", "Note"],
+        ["3", "Date", "soon", "is not a day written dd/mm/yyyy", "C1", " A2 ", "soon", "-3,00", "'=1+1"],
+        ["4", "Customer no", "", "the row has no customer number", "", "A3", "31/12/2025", "-1,00", ""],
+        ["5", "", "C1;A4;31/12/2025", "the row has 3 columns, the header has 5", "C1", "A4", "31/12/2025"],
+    ]
+
+
+def test_a_refused_invoice_line_is_kept_as_the_file_has_it(
+    sqlite_app: Flask, operator: Actor, write: Write, tmp_path: Path
+) -> None:
+    header = "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+    path = write("r.csv", header, "1,A,2,2025-12-31 08:00,2.5,17850.0,UK", "2,B,2,2025-12-31 08:00,2.5,,UK")
+    taken = import_file(operator, "orders", path, rejects=tmp_path / "bad.csv")
+    _, refused = rows(taken.rejects_file)
+    assert refused[4:] == ["2", "B", "2", "2025-12-31 08:00", "2.5", "", "UK"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "row"),
+    [("orders", ORDERS, "C1;A{n};{day};1,00;"), ("touches", TOUCHES, "C1;{day};field-rep;call;{n}")],
+)
+def test_what_lies_in_the_future_is_refused_by_the_companys_own_day(
+    sqlite_app: Flask, operator: Actor, write: Write, kind: str, header: str, row: str
+) -> None:
+    clock.travel(datetime(2026, 3, 31, 22, 30, tzinfo=UTC))  # half past midnight of 1 April in Rome
+    days = ("31/03/2026", "01/04/2026", "02/04/2026")
+    path = write("f.csv", header, *(row.format(n=number, day=day) for number, day in enumerate(days)))
+    taken = import_file(operator, kind, path)
+    assert (taken.accepted, [(error.line, error.column, error.value, error.reason) for error in taken.errors]) == (
+        2,
+        [
+            (
+                4,
+                "Date",
+                "2026-04-02",
+                "it lies in the future, today is 2026-04-01; correct the date, or import the row once it has happened",
+            )
+        ],
+    )
+
+
+@pytest.mark.parametrize("option", [[], ["--dry-run"], ["--json"]])
+def test_a_file_of_which_nothing_can_be_taken_over_fails_the_check(
+    sqlite_app: Flask, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write("o.csv", ORDERS, ";A1;31/12/2025;1,00;", ";A2;31/12/2025;1,00;")
+    done = CliRunner().invoke(import_, ["orders", str(path), *option])
+    assert isinstance(done.exception, CheckFailed)
+    assert done.exception.exit_code == 1
+    assert str(done.exception).startswith("o.csv: no row of it can be taken over. Correct the file")
+    assert "the row has no customer number" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n \r\n", b"\n\n", gzip.compress(b"", mtime=0)])
+def test_a_file_with_nothing_in_it_is_said_to_be_empty(
+    sqlite_app: Flask, operator: Actor, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "base.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"^base\.csv: the file is empty\. Export it again\.$|the file is empty"):
+        import_file(operator, "customers", path)
+
+
+def test_a_file_without_a_line_of_columns_is_a_sentence(sqlite_app: Flask, operator: Actor, tmp_path: Path) -> None:
+    path = tmp_path / "base.csv"
+    path.write_text(f'ref;name;"{"x" * 200_000}"\nC1;Rossi;\n')  # beyond what one cell may hold
+    with pytest.raises(InputError) as caught:
+        import_file(operator, "customers", path)
+    assert str(caught.value) == "base.csv, line 1: no columns can be made out in it. Export it again as CSV (UTF-8)."
