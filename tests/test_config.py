@@ -66,3 +66,30 @@ def test_without_a_database_address_it_is_a_file_in_the_data_folder(tmp_path: Pa
     assert load(secret_key=SECRET, data_dir=tmp_path).sqlalchemy_url == f"sqlite:///{tmp_path.resolve()}/pilot.sqlite"
     address = "postgresql+psycopg://db/pilot"
     assert load(secret_key=SECRET, database_url=address).sqlalchemy_url == address
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("COMPANY", "Acme\r\nBcc: x@example.com", "must be one line of text"),
+        ("CURRENCY", "E1R", "must be three letters"),
+        ("TIMEZONE", "Europe/Roma", "there is no time zone 'Europe/Roma'"),
+        ("MAIL_FROM", "Acme <service@example.com>", "is not a plain address"),
+        ("MAIL_REPLY_TO", "service@", "is not a plain address"),
+        ("MAIL_SETTINGS", "{host: x}", "a variable cannot be read"),
+    ],
+)
+def test_a_value_that_would_fail_later_is_refused_now(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv("PILOT_SECRET_KEY", SECRET)
+    monkeypatch.setenv(f"PILOT_{variable}", value)
+    with pytest.raises(ConfigError, match=reason):
+        load()
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pilot.toml").write_text("company = Acme")
+    monkeypatch.setenv("PILOT_CONFIG", str(tmp_path / "pilot.toml"))
+    with pytest.raises(ConfigError, match="this is not TOML"):
+        load()

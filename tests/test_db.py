@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -157,3 +158,11 @@ def test_requests_of_the_client_have_a_context_of_their_own(app: Flask, client: 
     client.get("/probe")
     client.get("/probe")
     assert len({id(session) for session in [outer, *seen]}) == 3
+
+
+def test_a_part_that_failed_dooms_the_whole(sqlite_app: Flask) -> None:
+    with pytest.raises(RuntimeError, match="the failure was passed over"), transaction():
+        record(SYSTEM, "sealed", "experiment:a")
+        with suppress(ZeroDivisionError), transaction():
+            raise ZeroDivisionError
+    assert trail("experiment:a") == []

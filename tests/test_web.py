@@ -167,3 +167,14 @@ def _break(app: Flask) -> None:
     @app.get("/broken")
     def broken() -> None:
         raise RuntimeError("secret inside")
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example", "//evil.example", "/\\evil.example", "/\t/evil.example", "evil", "", None]
+)
+def test_a_way_back_never_leads_off_this_site(target: str | None) -> None:
+    assert web.local_path(target) == "/"
+
+
+def test_a_way_back_on_this_site_is_kept() -> None:
+    assert web.local_path("/experiments/desk-2026?arm=pilot") == "/experiments/desk-2026?arm=pilot"

@@ -23,7 +23,7 @@ def start(key: str, as_json: bool) -> None:
     result(
         {"key": key, "state": "running", "cases": opened},
         as_json,
-        lambda: f"{key} is running: {count(opened, 'customer')} handed over.\nTell them: pilot experiment notify {key}",
+        lambda: f"{key} is running: {count(opened, 'customer')} handed over.",
     )
 
 

@@ -38,6 +38,7 @@ def test_commas_inside_cells_do_not_mislead(write: Write) -> None:
         ("utf-8", "Zażółć gęślą jaźń", "utf-8"),
         ("utf-8-sig", "Zażółć gęślą jaźń", "utf-8-sig"),
         ("cp1250", "Zażółć gęślą jaźń", "cp1250"),
+        ("iso8859-2", "Ślązak, Żywiec, śnieżka", "iso8859-2"),
         ("cp1252", "Caffè Nicolò, Forlì, più città – l’Aquila", "cp1252"),
         ("cp1252", "Société Générale · Müller", "cp1252"),
         ("ascii", "Rossi", "utf-8"),
@@ -122,3 +123,11 @@ def test_one_broken_row_does_not_cost_the_next(write: Write) -> None:
     broken, *good = understand(path, nothing_known).records()
     assert (broken.line, broken.fault) == (2, "a quotation mark within a quoted cell is not doubled")
     assert [record.cells for record in good] == [["2", "Verdi"], ["3", 'Bar "Roma"']]
+
+
+def test_one_damaged_letter_in_a_file_of_utf8_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("no;name\n1;Łódź\n".encode() + b"2;\xc5\n")
+    with pytest.raises(InputError, match="a letter in it is damaged") as caught:
+        understand(path, nothing_known)
+    assert caught.value.place == "a.csv, line 3"

@@ -113,3 +113,11 @@ def test_nothing_is_left_behind_when_rows_break_off(sqlite_app: Flask, tmp_path:
 def test_no_units_give_no_rows(sqlite_app: Flask) -> None:
     assert store().moments([], Measure.COST, START, END) == []
     assert db.session.is_active
+
+
+def test_touches_that_come_again_in_a_later_file_count_once(sqlite_app: Flask) -> None:
+    week = [("C1", START, "field-rep", "visit", 30.0, Decimal(70)), ("C2", START, "field-rep", "call", 5.0, Decimal(4))]
+    put("touches", week)
+    put("touches", [("C1", START, "field-rep", "visit", 45.0, Decimal(90)), ("C3", START, "field-rep", "call", 5.0, 4)])
+    costs = store().moments(UNITS, Measure.COST, START, END)
+    assert [(row.arm, row.n, row.mean) for row in costs] == [("control", 2, 47.0), ("pilot", 1, 4.0), ("pilot", 1, 0.0)]

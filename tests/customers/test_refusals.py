@@ -90,7 +90,9 @@ def test_a_file_of_which_nothing_can_be_taken_over_fails_the_check(
     assert "the row has no customer number" in done.stdout
 
 
-@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n \r\n", b"\n\n", gzip.compress(b"", mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n \r\n", b"\n\n", gzip.compress(b"", mtime=0)]
+)
 def test_a_file_with_nothing_in_it_is_said_to_be_empty(
     sqlite_app: Flask, operator: Actor, tmp_path: Path, content: bytes
 ) -> None:

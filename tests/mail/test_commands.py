@@ -5,8 +5,10 @@ import json
 from flask import Flask
 
 from pilot.db import transaction
+from pilot.errors import StateError
 from pilot.mail import outbox
 from pilot.mail.commands import mail
+from pilot.mail.models import OutboxMessage
 
 from .conftest import fill
 
@@ -32,3 +34,13 @@ def test_the_status_lists_what_a_person_must_decide(sqlite_app: Flask) -> None:
     text = sqlite_app.test_cli_runner().invoke(mail, ["status"]).stdout
     assert "test:1" in text
     assert "the run was interrupted before the reply came" in text
+
+
+def test_what_failed_is_sent_again_when_a_person_says_so(sqlite_app: Flask) -> None:
+    message_id, _ = fill(sqlite_app, "anna", "bruno")
+    with transaction() as work:
+        work.session.get_one(OutboxMessage, message_id).state = "failed"
+    run = sqlite_app.test_cli_runner()
+    assert json.loads(run.invoke(mail, ["resend", "--failed", "--json"]).stdout) == {"queued": 1}
+    assert json.loads(run.invoke(mail, ["send", "--json"]).stdout)["sent"] == 2
+    assert isinstance(run.invoke(mail, ["resend", str(message_id)]).exception, StateError)

@@ -17,6 +17,7 @@ from pilot.db import db, transaction
 from pilot.errors import InputError, NotFound
 from pilot.mail.models import OutboxMessage
 from pilot.surveys import service
+from pilot.surveys.models import Wave
 from pilot.surveys.results import Answer, RatingCount
 
 from .conftest import SURVEYED, World
@@ -124,3 +125,11 @@ def test_answers_come_with_arm_stratum_and_whether_they_were_sent(app: Flask, wo
         Answer("control", "north", {"csat": 5, "nps": 0, "comment": "Zażółć"}, completed=True),
     ]
     db.session.rollback()
+
+
+def test_dispositions_stand_still_once_the_last_day_is_over(sqlite_app: Flask, world: World, link: Link) -> None:
+    closes_at = db.session.scalars(sa.select(Wave.closes_at)).one()
+    clock.travel(closes_at + timedelta(days=1))
+    with _customer(world, "C0") as customer:
+        customer.opted_out_at = clock.now()
+    assert service.dispositions(world.experiment_id)["control"]["refusal"] == 0
