@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pilot.config import load
+from pilot.app import create_app
+from pilot.config import Config, load
 from pilot.errors import ConfigError
 
 SECRET = "kX3v9Tq27mWzR5bLpN8cYd4HsJf6GaEu"
@@ -93,3 +95,15 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PILOT_CONFIG", str(tmp_path / "pilot.toml"))
     with pytest.raises(ConfigError, match="this is not TOML"):
         load()
+
+
+def test_a_value_with_one_meaning_is_brought_into_one_form() -> None:
+    found = load(secret_key=SECRET, company=" Acme ", currency="pln", mail_from="service@acme.test")
+    assert (found.company, found.currency, found.mail_from) == ("Acme", "PLN", "service@acme.test")
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path, config: Callable[..., Config]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="the data folder cannot be made: Not a directory") as caught:
+        create_app(config(data_dir=tmp_path / "file" / "data"))
+    assert caught.value.place == f"PILOT_DATA_DIR={tmp_path}/file/data"

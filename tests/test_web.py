@@ -2,7 +2,7 @@ import re
 from datetime import UTC, date, datetime
 
 import pytest
-from flask import Flask, render_template_string
+from flask import Flask, render_template_string, request
 from flask.testing import FlaskClient
 from flask_babel import force_locale
 
@@ -178,3 +178,18 @@ def test_a_way_back_never_leads_off_this_site(target: str | None) -> None:
 
 def test_a_way_back_on_this_site_is_kept() -> None:
     assert web.local_path("/experiments/desk-2026?arm=pilot") == "/experiments/desk-2026?arm=pilot"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "expected"),
+    [(0, "127.0.0.1 http localhost"), (1, "203.0.113.9 https localhost"), (2, "198.51.100.7 https localhost")],
+)
+def test_only_trusted_proxies_say_whose_request_it_is(config, proxies: int, expected: str) -> None:
+    app = create_app(config(trusted_proxies=proxies))
+    app.add_url_rule("/whose", view_func=lambda: f"{request.remote_addr} {request.scheme} {request.host}")
+    told = {
+        "X-Forwarded-For": "192.0.2.1, 198.51.100.7, 203.0.113.9",
+        "X-Forwarded-Proto": "https, https",
+        "X-Forwarded-Host": "evil.example",
+    }
+    assert app.test_client().get("/whose", headers=told).text == expected

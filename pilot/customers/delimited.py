@@ -142,7 +142,7 @@ def _damage(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise InputError(
-            f"there is a letter that {error.encoding} does not have",
+            "its letters are in none of the encodings that are known here",
             place=path.name,
             remedy="Save the file as CSV (UTF-8) and import that",
         ) from error

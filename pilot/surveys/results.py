@@ -143,7 +143,8 @@ def question_in(parts: Mapping[str, QuestionType], question_key: str, suffix: st
 
 def _disposition() -> sa.ColumnElement[str]:
     now = sa.literal(clock.now(), UtcDateTime())
-    end = sa.func.coalesce(Wave.closed_at, Wave.closes_at)
+    early = Wave.closed_at < Wave.closes_at  # to close it late ends nothing: it was over
+    end = sa.case((early, Wave.closed_at), else_=Wave.closes_at)
     until = sa.case((end < now, end), else_=now)
     return sa.case(
         (Response.completed_at.is_not(None), "complete"),

@@ -127,7 +127,16 @@ def test_one_broken_row_does_not_cost_the_next(write: Write) -> None:
 
 def test_one_damaged_letter_in_a_file_of_utf8_is_named_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes("no;name\n1;Łódź\n".encode() + b"2;\xc5\n")
+    path.write_bytes("no;name\n1;Forlì\n".encode() + b"2;\xc5\n")
     with pytest.raises(InputError, match="a letter in it is damaged") as caught:
         understand(path, nothing_known)
     assert caught.value.place == "a.csv, line 3"
+
+
+def test_letters_of_an_unknown_encoding_are_a_sentence(write: Write) -> None:
+    table = understand(write("a.csv", "no;name", *["1;Rossi"] * 20_000, "2;są śląską", encoding="cp852"), nothing_known)
+    with pytest.raises(InputError) as caught:
+        list(table.records())
+    assert str(caught.value) == (
+        "a.csv: its letters are in none of the encodings that are known here. Save the file as CSV (UTF-8) and import that."
+    )

@@ -2,6 +2,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from threading import Barrier, Thread
 
@@ -10,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from pilot import config
+from pilot import clock, config
 from pilot.accounts.service import Actor, trail
 from pilot.api import Allocation, AssignmentDesign, Sample, SamplingDesign, hookimpl
 from pilot.customers.models import Customer, CustomerProfile, Segment
@@ -354,6 +355,35 @@ def test_whoever_is_not_of_operations_can_move_nothing(small_base, bring_to, doc
         with pytest.raises(Forbidden):
             act(agent)
     assert [item.key for item in service.all_experiments()] == [KEY]
+
+
+def on(month, day):
+    clock.travel(datetime(2026, month, day, 9, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("before", ["draft", "sealed"])
+def test_nothing_is_sealed_or_drawn_once_handling_may_have_shown_its_outcome(small_base, bring_to, operator, before):
+    bring_to(before)
+    move = {"draft": MOVES["sealed"], "sealed": MOVES["drawn"]}[before]
+    on(4, 2)
+    with pytest.raises(PlanError, match="handling began on 2026-04-01, and today is 2026-04-02") as caught:
+        move(operator)
+    assert caught.value.place == "plan of desk-2026: calendar.start"
+    assert service.get(KEY).state == before
+    on(4, 1)
+    move(operator)
+
+
+@pytest.mark.parametrize(("day", "starts"), [((3, 31), False), ((4, 1), True), ((6, 30), True), ((7, 1), False)])
+def test_handling_starts_within_its_period_alone(small_base, bring_to, operator, day, starts):
+    bring_to("drawn")
+    on(*day)
+    if starts:
+        assert service.start(operator, KEY).state == "running"
+        return
+    with pytest.raises(StateError, match="lets handling in desk-2026 run from 2026-04-01 to the day before 2026-07-01"):
+        service.start(operator, KEY)
+    assert service.get(KEY).state == "drawn"
 
 
 def test_an_experiment_is_not_closed_while_customers_can_answer(small_base, bring_to, operator):

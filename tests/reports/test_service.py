@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -15,14 +16,16 @@ from pilot import clock
 from pilot.accounts.service import Actor, trail
 from pilot.analysis import Comparison, Evidence
 from pilot.analysis.comparison import from_json
-from pilot.db import db
-from pilot.errors import Forbidden, InputError, StateError
+from pilot.db import db, transaction
+from pilot.errors import CheckFailed, Forbidden, InputError, StateError
 from pilot.experiments import service as experiments
+from pilot.experiments.models import Unit
 from pilot.mail.models import OutboxMessage
 from pilot.plugins.manager import plugins
 from pilot.reports import service
 from pilot.reports.commands import analyse, decide, report
 from pilot.reports.models import AnalysisRun
+from pilot.surveys.models import Invitation, Response
 
 from .conftest import import_rows, load_plan, moment
 
@@ -149,6 +152,51 @@ def test_unequal_losses_block_a_roll_out(sqlite_app: Flask, closed_pilot: str, o
     assert (arm.blocked, arm.alarms) == (True, ("notified",))
 
 
+def completed(arm: str) -> list[int]:
+    query = (
+        sa.select(Response.id)
+        .join(Invitation, Invitation.id == Response.invitation_id)
+        .join(Unit, Unit.customer_id == Invitation.customer_id)
+        .where(Unit.arm == arm, Response.completed_at.is_not(None))
+    )
+    return list(db.session.scalars(query.order_by(Response.id)))
+
+
+def edit(model: type[Any], where: sa.ColumnElement[bool], **values: Any) -> None:
+    """Change stored rows behind the product's back."""
+    db.session.rollback()
+    with transaction() as work:
+        assert work.session.execute(sa.update(model).where(where).values(**values)).rowcount
+
+
+def test_unequal_answering_is_shown_and_blocks_nothing(sqlite_app: Flask, closed_pilot: str, operator: Actor) -> None:
+    edit(Response, Response.id.in_(completed("control")[5:]), completed_at=None)  # most of control stop half-way
+    edit(Response, Response.id.in_(completed("pilot")), answers={"csat": 5})
+    assert service.decide(operator, closed_pilot) == "roll_out"
+    material = service.material(experiments.get(closed_pilot), "en")
+    checks = [(ratio.outcome, ratio.found.passed) for ratio in material.ratios if isinstance(ratio.found, Comparison)]
+    assert checks == [("notified", True), ("invited", True), ("complete", False)]
+    assert material.decision is not None
+    assert material.decision.arms[0].alarms == ()
+
+
+def test_answers_to_uncertain_invitations_raise_no_rate_above_one(sqlite_app: Flask, closed_pilot: str) -> None:
+    edit(OutboxMessage, OutboxMessage.kind == "invitation", state="uncertain")
+    for arm in service.flow(experiments.get(closed_pilot).id):
+        assert (arm.invited, arm.invitation_uncertain, arm.complete, arm.rate) == (0, 40, 24, 0.6)
+
+
+def test_an_assignment_that_was_edited_is_not_analysed(sqlite_app: Flask, closed_pilot: str, operator: Actor) -> None:
+    unit = experiments.units(experiments.get(closed_pilot))[0]
+    other = {"control": "pilot", "pilot": "control"}[unit.arm]
+    edit(Unit, Unit.id == unit.id, arm=other)
+    for act in (service.analyse, service.decide):
+        with pytest.raises(CheckFailed, match=f"not the one that was drawn: customer {unit.ref}: arm stored {other}"):
+            act(operator, closed_pilot)
+    assert db.session.scalar(sa.select(sa.func.count(AnalysisRun.id))) == 0
+    assert experiments.get(closed_pilot).state == "closed"
+
+
 def test_the_decision_keeps_its_numbers_when_facts_arrive_later(
     sqlite_app: Flask, closed_pilot: str, operator: Actor, tmp_path: Path
 ) -> None:
@@ -209,3 +257,21 @@ def test_the_commands_tell_a_person_or_a_program(sqlite_app: Flask, closed_pilot
     assert "Cost to serve" in text
     assert "non-inferiority" in text
     assert "Roll out: “Satisfaction” is not worse" in run(decide)
+
+
+def test_a_kept_report_is_made_anew_when_what_it_prints_has_changed(
+    sqlite_app: Flask, closed_pilot: str, operator: Actor
+) -> None:
+    service.decide(operator, closed_pilot)
+
+    def kept() -> tuple[Path, int]:
+        path = service.kept_report(operator, closed_pilot, "en")
+        return path, path.stat().st_mtime_ns
+
+    first = kept()
+    assert kept() == first
+    edit(OutboxMessage, OutboxMessage.kind == "notice", state="uncertain")
+    second = kept()
+    settings = sqlite_app.extensions["pilot.config"]
+    sqlite_app.extensions["pilot.config"] = settings.model_copy(update={"company": "Alpina Logistica"})
+    assert len({first, second, kept()}) == 3

@@ -133,3 +133,16 @@ def test_dispositions_stand_still_once_the_last_day_is_over(sqlite_app: Flask, w
     with _customer(world, "C0") as customer:
         customer.opted_out_at = clock.now()
     assert service.dispositions(world.experiment_id)["control"]["refusal"] == 0
+
+
+def test_dispositions_do_not_change_when_a_survey_that_is_over_is_closed(
+    sqlite_app: Flask, world: World, link: Link, operator: Actor
+) -> None:
+    link("C0")
+    clock.travel(SURVEYED + timedelta(days=22))
+    with _customer(world, "C0") as customer:
+        customer.opted_out_at = clock.now()
+    before = service.dispositions(world.experiment_id)
+    clock.travel(SURVEYED + timedelta(days=23))
+    service.close_wave(operator, "desk")
+    assert service.dispositions(world.experiment_id) == before

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -138,6 +139,36 @@ def test_a_survey_is_opened_once(sqlite_app: Flask, world: World, wave: Wave, op
     assert db.session.scalar(sa.select(sa.func.count(Invitation.id))) == 8
 
 
+def test_of_two_who_open_a_survey_at_once_one_is_refused(app: Flask, world: World, operator: Actor) -> None:
+    together, outcomes = threading.Barrier(2), []
+
+    def act() -> None:
+        with app.app_context():
+            together.wait()
+            try:
+                service.open_wave(operator, "desk")
+                outcomes.append("opened")
+            except StateError:
+                outcomes.append("refused")
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=act) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["opened", "refused"]
+    assert db.session.scalar(sa.select(sa.func.count(Invitation.id))) == 8
+
+
+def test_a_survey_is_not_opened_while_handling_lasts(sqlite_app: Flask, world: World, operator: Actor) -> None:
+    clock.travel(SURVEYED - timedelta(days=1))
+    with pytest.raises(StateError, match="handling lasts until 2026-07-01"):
+        service.open_wave(operator, "desk")
+    assert db.session.scalar(sa.select(sa.func.count(OutboxMessage.id))) == 0
+
+
 def test_a_survey_is_not_opened_when_its_time_is_over(sqlite_app: Flask, world: World, operator: Actor) -> None:
     clock.travel(SURVEYED + timedelta(days=22))
     with pytest.raises(StateError, match="until 2026-07-22 only"):
@@ -255,3 +286,22 @@ def test_the_database_itself_allows_one_answer_per_link(app: Flask, world: World
         work.session.add(Response(**row))
     with pytest.raises(sa.exc.IntegrityError), transaction() as work:
         work.session.add(Response(**row))
+
+
+def test_closing_waits_for_an_answer_that_is_being_saved(app: Flask, world: World, wave: Wave, operator: Actor) -> None:
+    token = service.token_for(_invitation(world, "C0"))
+
+    def close() -> None:
+        with app.app_context():
+            service.close_wave(operator, "desk")
+            db.session.remove()
+
+    closing = threading.Thread(target=close)
+    with transaction():
+        service.save_page(token, 1, {"csat": 4}, language="en")
+        closing.start()
+        closing.join(0.5)
+        assert closing.is_alive()
+    closing.join()
+    with pytest.raises(StateError, match="this survey is closed"):
+        service.save_page(token, 1, {"csat": 5}, language="en")
