@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 _offset = timedelta(0)
 
@@ -17,9 +18,9 @@ def now() -> datetime:
     return datetime.now(UTC) + _offset
 
 
-def today() -> date:
-    """The present date in UTC."""
-    return now().date()
+def today(zone: str) -> date:
+    """The present date in a time zone, by its IANA name."""
+    return now().astimezone(ZoneInfo(zone)).date()
 
 
 def travel(to: datetime) -> None:

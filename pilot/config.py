@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from pilot import clock
 from pilot.errors import ConfigError
 
 LANGUAGES = ("en", "it", "pl")
@@ -192,3 +194,8 @@ def current() -> Config:
 
     found: Config = current_app.extensions["pilot.config"]
     return found
+
+
+def today() -> date:
+    """The day it is where the company is."""
+    return clock.today(current().timezone)

@@ -11,9 +11,8 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from pilot import clock
 from pilot.accounts.service import SYSTEM
-from pilot.config import current
+from pilot.config import current, today
 from pilot.console import count, json_option, result, table
 from pilot.customers import service
 from pilot.customers.service import ImportResult
@@ -69,7 +68,7 @@ def import_(
 @with_appcontext
 def profile(as_of: datetime | None, as_json: bool) -> None:
     """Make every customer's profile anew and sum the base up."""
-    day: date = as_of.date() if as_of else clock.today()
+    day: date = as_of.date() if as_of else today()
     service.rebuild_profiles(SYSTEM, day)
     summary = service.base_summary()
     result(summary, as_json, lambda: _summed_up(summary))

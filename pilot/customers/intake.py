@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from email_validator import EmailNotValidError, validate_email
 
-from pilot import clock
-from pilot.config import current
+from pilot import config
 from pilot.customers.importers import Reading, Row, RowError
 from pilot.customers.models import Customer
 from pilot.plugins.manager import plugins
@@ -83,7 +81,7 @@ def customer_records(reading: Reading) -> Iterator[CustomerRecord | RowError]:
 
 def order_records(reading: Reading) -> Iterator[OrderRecord | RowError]:
     """The orders of a file."""
-    today = _today()
+    today = config.today()
     return _records(reading, lambda row: _order(row, today))
 
 
@@ -91,7 +89,7 @@ def touch_records(reading: Reading) -> Iterator[TouchRecord | RowError]:
     """The touches of a file. One whose cost the file does not tell costs what the rates of its channel say."""
     channels = {part.key: part for part in plugins().all("handling_channels")}
     rates: dict[str, Any] = {}
-    today = _today()
+    today = config.today()
 
     def channel_of(values: Mapping[str, str]) -> str:
         name = _text(values, "channel", 64, needed="the touch has no channel")
@@ -182,11 +180,6 @@ def _day(values: Mapping[str, str], name: str, latest: date) -> date:
         remedy = "correct the date, or import the row once it has happened"
         raise _Unfit(name, text, f"it lies in the future, today is {latest}; {remedy}")
     return day
-
-
-def _today() -> date:
-    """The day it is where the company is: what happened there this morning is not in the future."""
-    return clock.now().astimezone(ZoneInfo(current().timezone)).date()
 
 
 def _number(

@@ -244,7 +244,7 @@ def start(actor: Actor, key: str) -> Experiment:
     with transaction() as work:
         experiment = _locked(key, "running")
         calendar = plan_of(experiment).calendar
-        if not calendar.start <= clock.today() < calendar.end:
+        if not calendar.start <= config.today() < calendar.end:
             raise StateError(
                 f"the plan lets handling in {key} run from {calendar.start} to the day before {calendar.end}",
                 remedy="Wait for that day, or stop the experiment and plan another",
@@ -263,7 +263,7 @@ def close(actor: Actor, key: str) -> Experiment:
     with transaction() as work:
         experiment = _locked(key, "closed")
         until = plan_of(experiment).calendar.survey_until
-        if clock.today() < until:
+        if config.today() < until:
             raise StateError(
                 f"customers of {key} can answer until {until}: results stay closed until then",
                 remedy="Wait for that day, or stop the experiment with a reason",
@@ -510,9 +510,9 @@ def _with_survey(plan: Plan, place: str) -> Plan:
 
 def _check_future(plan: Plan, place: str) -> None:
     """What is sealed or drawn after the period began could have been chosen by its outcome."""
-    if clock.today() > plan.calendar.start:
+    if config.today() > plan.calendar.start:
         raise PlanError(
-            f"handling began on {plan.calendar.start}, and today is {clock.today()}",
+            f"handling began on {plan.calendar.start}, and today is {config.today()}",
             place=f"{place}: calendar.start",
             remedy="Seal and draw before handling begins: give later dates",
         )

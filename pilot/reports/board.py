@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask_babel import LazyString, lazy_gettext
 from flask_babel import gettext as _
 
-from pilot import clock, web
+from pilot import config, web
 from pilot.accounts.models import AuditEntry
 from pilot.accounts.service import trail
 from pilot.db import db
@@ -251,7 +251,7 @@ def next_step(experiment: Experiment, plan: Plan, *, waved: bool, analysed: bool
 
 
 def _while_running(key: str, plan: Plan, *, waved: bool) -> Next:
-    today, calendar = clock.today(), plan.calendar
+    today, calendar = config.today(), plan.calendar
     if not waved and today < calendar.end:
         return Next(_("Handling runs until %(day)s", day=web.day(calendar.end - timedelta(days=1))))
     if not waved:

@@ -308,7 +308,7 @@ def _check_can_open(experiment: Experiment, plan: Plan) -> None:
         raise StateError(
             "its survey was opened before", place=place, remedy=f"Remind with `pilot survey remind {experiment.key}`"
         )
-    if clock.today() < plan.calendar.end:
+    if config.today() < plan.calendar.end:
         raise StateError(
             f"handling lasts until {plan.calendar.end}", place=place, remedy="Customers are surveyed when it is over"
         )

@@ -488,3 +488,10 @@ def test_the_canonical_plan_is_what_the_database_holds(base, bring_to):
     assert json.loads(service.get(KEY).plan)["population"]["segments"] == ["small"]
     assert service.get(KEY).plan == sealed.plan
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Segment)) == 1
+
+
+def test_the_first_day_begins_where_the_company_is(small_base, bring_to, operator):
+    bring_to("drawn")
+    small_base.extensions["pilot.config"] = config.current().model_copy(update={"timezone": "Europe/Rome"})
+    clock.travel(datetime(2026, 3, 31, 22, 30, tzinfo=UTC))  # half an hour into 1 April in Rome
+    assert service.start(operator, KEY).state == "running"
