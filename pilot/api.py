@@ -3,7 +3,21 @@
 A plugin is a module with functions marked `@hookimpl`, named in the entry point group `pilot.plugins`.
 """
 
-from pilot.analysis import Analysis, ArmSummary, Check, Comparison, Evidence, Moments, Need, NotEnoughData, Scale
+from pilot.analysis import (
+    Analysis,
+    ArmSummary,
+    Check,
+    Clusters,
+    Comparison,
+    Evidence,
+    Expected,
+    Joint,
+    Moments,
+    Need,
+    NotEnoughData,
+    Rows,
+    Scale,
+)
 from pilot.customers.importers import Importer, Reading, Row, RowError
 from pilot.customers.models import Customer, CustomerProfile
 from pilot.customers.rules import SegmentRule
@@ -39,6 +53,7 @@ __all__ = [
     "AssignmentDesign",
     "Case",
     "Check",
+    "Clusters",
     "Comparison",
     "Connection",
     "Customer",
@@ -46,6 +61,7 @@ __all__ = [
     "CustomerProfile",
     "Event",
     "Evidence",
+    "Expected",
     "Experiment",
     "ExperimentMoved",
     "Form",
@@ -54,6 +70,7 @@ __all__ = [
     "ImportFinished",
     "Importer",
     "InputError",
+    "Joint",
     "MailQueued",
     "MailSettled",
     "MailTransport",
@@ -71,6 +88,7 @@ __all__ = [
     "ReportSection",
     "Row",
     "RowError",
+    "Rows",
     "Sample",
     "SamplingDesign",
     "Scale",

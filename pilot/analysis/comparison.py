@@ -49,6 +49,7 @@ class Comparison:
         alternative: `two-sided`, `greater` or `less`, with the definition where there are several.
         margin: Non-inferiority margin, as a positive number on the outcome's scale.
         passed: For a rule or check: whether it passed. None for plain estimates.
+        details: Further numbers of the method by name, such as `win odds`; None where one is undefined.
         settings: The part's settings.
         checks: Assumptions looked at.
         warnings: Sentences a reader must see beside the number.
@@ -74,10 +75,23 @@ class Comparison:
     alternative: str = "two-sided"
     margin: float | None = None
     passed: bool | None = None
+    details: Mapping[str, float | None] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     warnings: tuple[str, ...] = ()
     sentence: str = ""
+
+    def __repr__(self) -> str:
+        """The result at a glance."""
+        number = "no estimate" if self.estimate is None else f"{self.estimate:.6g}"
+        limits = ", ".join("open" if limit is None else f"{limit:.6g}" for limit in (self.low, self.high))
+        interval = "" if self.low is None and self.high is None else f", {100 * self.level:g} % interval {limits}"
+        tested = "" if self.p_value is None else f", p {self.p_value:.3g}"
+        verdict = "" if self.passed is None else f", {'passed' if self.passed else 'not passed'}"
+        return (
+            f"<{self.analysis}: {self.outcome}, {self.arm} against {self.control}: "
+            f"{self.measure} {number}{interval}{tested}{verdict}>"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, marked `"kind": "comparison"`."""
@@ -92,6 +106,10 @@ class NotEnoughData:
     outcome: str
     arm: str
     reason: str
+
+    def __repr__(self) -> str:
+        """The reason at a glance."""
+        return f"<{self.analysis}: {self.outcome}, {self.arm}: not enough data, {self.reason}>"
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, marked `"kind": "not_enough_data"`."""

@@ -7,26 +7,69 @@ from typing import ClassVar
 
 from pilot.analysis.comparison import Comparison, NotEnoughData
 from pilot.analysis.evidence import Evidence, Need, Scale
+from pilot.analysis.sizing import Expected, smallest_effect, smallest_size
+from pilot.errors import InputError
 from pilot.parts import Part
 
 
 class Analysis(Part):
-    """Compares one pilot arm with control from the evidence it declared.
+    """Compares one pilot arm with control from the evidence it declared, and says how many units that takes.
 
     Attributes:
-        needs: What it asks the host for. Counts and moments must be in the evidence; `ASSIGNED` is used where known.
+        needs: What it asks the host for. All but `ASSIGNED`, used where known, must be in the evidence.
         scales: The scales it is right for.
         reference: Where the method is described.
+        sizes: What `effect` means in `power`, such as `difference of means`; empty where no size can be planned.
     """
 
     needs: ClassVar[frozenset[Need]]
     scales: ClassVar[frozenset[Scale]]
     reference: ClassVar[str]
+    sizes: ClassVar[str] = ""
 
     @abstractmethod
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """Compare `arm` with the first arm of the evidence. Never changes the evidence.
 
         Raises:
-            InputError: The evidence lacks counts or moments that `needs` names, its scale does not fit, or there is no such arm.
+            InputError: The evidence lacks what `needs` names, its scale does not fit, or there is no such arm.
         """
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """The chance that the analysis shows `effect`, if it is true.
+
+        Args:
+            expected: What is expected of control, and of the spread.
+            effect: The true effect, pilot minus control, in the sense of `sizes`.
+            n: Analysed units of control and of the pilot arm; fractions are allowed.
+
+        Raises:
+            InputError: This analysis plans no sizes, or `expected` lacks what it needs for that.
+        """
+        raise InputError(
+            f"{self.key} plans no sample size", place=self.key, remedy="Plan with an analysis that does, such as welch"
+        )
+
+    def sample_size(self, expected: Expected, effect: float, *, power: float = 0.8) -> tuple[float, float]:
+        """Units of control and of the pilot arm to be analysed, unrounded, so that `effect` is shown with this power.
+
+        Losses on the way to the analysis come on top: see `pilot.analysis.sizing.plan_size`.
+
+        Raises:
+            InputError: As for `power`; or no number of units is enough.
+        """
+        return smallest_size(lambda n: self.power(expected, effect, n), expected.share, power, place=self.key)
+
+    def mde(self, expected: Expected, n: tuple[float, float], *, power: float = 0.8, sign: int = 1) -> float:
+        """The smallest true effect that `n` analysed units show with this power.
+
+        Args:
+            expected: What is expected of control, and of the spread.
+            n: Analysed units of control and of the pilot arm.
+            power: The wanted chance.
+            sign: 1 for an increase, -1 for a decrease.
+
+        Raises:
+            InputError: As for `power`; or no effect is large enough.
+        """
+        return smallest_effect(lambda effect: self.power(expected, effect, n), sign, power, place=self.key)

@@ -12,8 +12,8 @@ from pydantic import Field
 from pilot.analysis import review
 from pilot.analysis.comparison import ArmSummary, Check, Comparison
 from pilot.analysis.contract import Analysis
-from pilot.analysis.evidence import FloatArray, pooled
 from pilot.analysis.means import MeanDifference, layers, mean_difference
+from pilot.analysis.moments import FloatArray, pooled
 from pilot.analysis.pairs import Pair
 
 Level = Annotated[float, Field(gt=0.5, lt=1)]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from pilot.analysis.moments import Clusters, FloatArray, IntArray, Joint, Moments, Rows
 from pilot.errors import InputError
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+_Record = TypeVar("_Record", Moments, Joint, Clusters, Rows)
 
 
 class Scale(StrEnum):
@@ -27,42 +27,21 @@ class Scale(StrEnum):
     """Yes or no, as 1 and 0."""
     MONEY = "money"
     COUNT = "count"
+    TIME = "time"
+    """Days until something happened, or until nobody looked any more: which of the two, a covariate says as 1 or 0."""
 
 
 class Need(StrEnum):
-    """What an analysis asks for; the host fetches the union of all needs in one pass."""
+    """What an analysis asks for; the host fetches the union of all needs. Moments are always there."""
 
     COUNTS = "counts"
     MOMENTS = "moments"
     ASSIGNED = "assigned"
     """How many units each arm and stratum was given, answered or not."""
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """n, mean and centred sum of squares; each array has shape (arms, strata)."""
-
-    n: IntArray
-    mean: FloatArray
-    m2: FloatArray
-
-    def pooled(self, arm: int) -> tuple[int, float, float]:
-        """(n, mean, m2) of one arm over all its strata, as if there were none; not numbers where n is 0."""
-        n, mean, m2 = pooled(self.n[arm], self.mean[arm], self.m2[arm])
-        return (n, mean, m2) if n else (0, float("nan"), float("nan"))
-
-
-def pooled(n: IntArray, mean: FloatArray, m2: FloatArray) -> tuple[int, float, float]:
-    """(n, mean, m2) of several groups taken as one; zeros where all are empty.
-
-    Reference: Chan, Golub and LeVeque 1983, The American Statistician 37:242.
-    """
-    total = int(n.sum())
-    if total == 0:
-        return 0, 0.0, 0.0
-    filled = n > 0
-    centre = float(n[filled] @ mean[filled]) / total
-    return total, centre, float((m2[filled] + n[filled] * (mean[filled] - centre) ** 2).sum())
+    JOINT = "joint"
+    """Moments of the outcome together with covariates."""
+    CLUSTERS = "clusters"
+    ROWS = "rows"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +59,9 @@ class Evidence:
         levels: The values `counts` counts, ascending; empty where there are none.
         counts: Units per (arm, stratum, level), or None.
         moments: Moments per (arm, stratum), or None.
+        joint: Moments together with covariates, or None.
+        clusters: Moments by cluster, or None.
+        rows: One entry per unit, or None.
         excluded: Rows left out, by reason.
     """
 
@@ -93,6 +75,9 @@ class Evidence:
     levels: tuple[float, ...] = ()
     counts: IntArray | None = None
     moments: Moments | None = None
+    joint: Joint | None = None
+    clusters: Clusters | None = None
+    rows: Rows | None = None
     excluded: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -157,7 +142,7 @@ class Evidence:
             tuple(float(level) for level in levels),
             table,
             moments,
-            dict(excluded or {}),
+            excluded=dict(excluded or {}),
         )
 
     def _fits(self, name: str, values: IntArray | FloatArray | None, shape: tuple[int, ...]) -> None:
@@ -180,13 +165,6 @@ class Evidence:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` restores the evidence exactly."""
-        moments = None
-        if self.moments is not None:
-            moments = {
-                "n": self.moments.n.tolist(),
-                "mean": _nullable(self.moments.mean),
-                "m2": _nullable(self.moments.m2),
-            }
         return {
             "outcome": self.outcome,
             "scale": self.scale.value,
@@ -197,21 +175,16 @@ class Evidence:
             "population": None if self.population is None else self.population.tolist(),
             "levels": list(self.levels),
             "counts": None if self.counts is None else self.counts.tolist(),
-            "moments": moments,
+            "moments": _written(self.moments),
+            "joint": _written(self.joint),
+            "clusters": _written(self.clusters),
+            "rows": _written(self.rows),
             "excluded": dict(self.excluded),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evidence:
         """The evidence that `as_json` wrote."""
-        moments = None
-        if data["moments"] is not None:
-            raw = data["moments"]
-            moments = Moments(
-                np.asarray(raw["n"], dtype=np.int64),
-                np.asarray(raw["mean"], dtype=np.float64),
-                np.asarray(raw["m2"], dtype=np.float64),
-            )
         return cls(
             data["outcome"],
             Scale(data["scale"]),
@@ -222,13 +195,18 @@ class Evidence:
             _optional(data["population"]),
             tuple(data["levels"]),
             _optional(data["counts"]),
-            moments,
+            _read(Moments, data["moments"]),
+            _read(Joint, data.get("joint")),
+            _read(Clusters, data.get("clusters")),
+            _read(Rows, data.get("rows")),
             dict(data["excluded"]),
         )
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON."""
-        text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """SHA-256 of the canonical JSON, in which rows are given by the SHA-256 of their columns."""
+        parts = self.as_json() if self.rows is None else replace(self, rows=None).as_json()
+        parts["rows"] = None if self.rows is None else self.rows.digest()
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -236,5 +214,9 @@ def _optional(values: npt.ArrayLike | None) -> IntArray | None:
     return None if values is None else np.asarray(values, dtype=np.int64)
 
 
-def _nullable(values: FloatArray) -> list[list[float | None]]:
-    return [[None if np.isnan(value) else float(value) for value in row] for row in values]
+def _written(record: Moments | Joint | Clusters | Rows | None) -> dict[str, Any] | None:
+    return None if record is None else record.as_json()
+
+
+def _read(kind: type[_Record], data: Mapping[str, Any] | None) -> _Record | None:
+    return None if data is None else kind.from_json(data)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from pilot.analysis.evidence import Evidence, Moments, Scale, pooled
+from pilot.analysis.evidence import Evidence, Scale
+from pilot.analysis.moments import Moments, pooled
 from pilot.errors import InputError
 
 if TYPE_CHECKING:

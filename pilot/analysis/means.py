@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pilot.analysis.evidence import FloatArray, IntArray, pooled
+from pilot.analysis.moments import FloatArray, IntArray, pooled
 from pilot.analysis.tails import log_t_upper, t_quantile, two_sided
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pilot.analysis.comparison import ArmSummary
 from pilot.analysis.contract import Analysis
-from pilot.analysis.evidence import Evidence, FloatArray, IntArray, Scale, pooled
+from pilot.analysis.evidence import Evidence, Scale
+from pilot.analysis.moments import Clusters, FloatArray, IntArray, Joint, Rows, pooled
 from pilot.errors import InputError
 
 
@@ -68,7 +70,83 @@ class Pair:
         """
         if self.evidence.counts is None:
             raise InputError("the analysis needs counts, which this evidence lacks", place=self.evidence.outcome)
-        return self.evidence.counts[[0, self.evidence.index(self.arm)]]
+        return self.evidence.counts[self._both]
+
+    @property
+    def joint(self) -> Joint:
+        """Moments together with covariates.
+
+        Raises:
+            InputError: The evidence has none.
+        """
+        found = self.evidence.joint
+        if found is None or len(found.columns) < 2:
+            raise InputError(
+                "the analysis needs a covariate", place=self.evidence.outcome, remedy="Name one with --covariate"
+            )
+        both = self._both
+        return Joint(found.columns, found.n[both], found.mean[both], found.cross[both])
+
+    @property
+    def clusters(self) -> Clusters:
+        """Moments by cluster; `arm` is 1 for the pilot arm.
+
+        Raises:
+            InputError: The evidence has none.
+        """
+        found = self.evidence.clusters
+        if found is None:
+            raise InputError(
+                "the analysis needs clusters", place=self.evidence.outcome, remedy="Name their column with --cluster"
+            )
+        kept = np.isin(found.arm, self._both)
+        pilot = (found.arm[kept] == self._both[1]).astype(np.int64)
+        return Clusters(found.label[kept], pilot, found.stratum[kept], found.n[kept], found.mean[kept], found.m2[kept])
+
+    @property
+    def rows(self) -> Rows:
+        """The units of both arms; `arm` is 1 for the pilot arm.
+
+        Raises:
+            InputError: The evidence has none.
+        """
+        found = self.evidence.rows
+        if found is None:
+            raise InputError("the analysis needs rows, which this evidence lacks", place=self.evidence.outcome)
+        kept = np.isin(found.arm, self._both)
+        return Rows(
+            (found.arm[kept] == self._both[1]).astype(np.int64),
+            found.stratum[kept],
+            found.value[kept],
+            {name: column[kept] for name, column in found.covariates.items()},
+            None if found.cluster is None else found.cluster[kept],
+            None if found.weight is None else found.weight[kept],
+        )
+
+    def named(self, covariate: str, names: Sequence[str], meaning: str) -> str:
+        """The covariate a setting names, or the only one where it names none.
+
+        Args:
+            covariate: What the setting says; empty for the only one.
+            names: The covariates there are.
+            meaning: What it stands for, such as `whether the customer left`.
+
+        Raises:
+            InputError: There is no such covariate, or it is not clear which one is meant.
+        """
+        if covariate in names:
+            return covariate
+        if not covariate and len(names) == 1:
+            return names[0]
+        raise InputError(
+            f"no covariate {covariate!r}" if covariate else f"it is not clear which covariate says {meaning}",
+            place=self.evidence.outcome,
+            remedy=f"Covariates: {', '.join(names) or 'none; name one with --covariate'}",
+        )
+
+    @property
+    def _both(self) -> list[int]:
+        return [0, self.evidence.index(self.arm)]
 
     @property
     def stratified(self) -> bool:

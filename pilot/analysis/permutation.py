@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, gammaln
 
-from pilot.analysis.evidence import FloatArray, IntArray
+from pilot.analysis.moments import FloatArray, IntArray
 from pilot.analysis.tails import two_sided
 from pilot.errors import InputError
 

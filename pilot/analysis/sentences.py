@@ -24,11 +24,20 @@ def effect(pair: Pair, estimate: float, low: float, high: float, level: float) -
     return f"{found} ({limits}; {pilot:,} and {control:,} {pair.units})"
 
 
-def reading(pair: Pair, low: float, high: float) -> str:
-    """What the interval leaves open."""
-    if low <= 0 <= high:
+def measured(pair: Pair, what: str, estimate: float, low: float, high: float, level: float) -> str:
+    """What was found by a measure that is no difference: `the odds ratio of csat is 1.62 (95 % interval ...)`."""
+    control, pilot = pair.sizes
+    digits = min(8, max(2, 1 - math.floor(math.log10(high - low)))) if math.isfinite(high - low) and high > low else 2
+    number, *limits = (f"{value:,.{digits}f}" for value in (estimate, low, high))
+    found = f"the {what} of {pair.evidence.outcome} is {number} in {pair.arm} against {pair.control}"
+    return f"{found} ({percent(level)} interval {' to '.join(limits)}; {pilot:,} and {control:,} {pair.units})"
+
+
+def reading(pair: Pair, low: float, high: float, null: float = 0.0) -> str:
+    """What the interval leaves open, around the value that means no difference."""
+    if low <= null <= high:
         return "the interval includes no difference"
-    better = (low > 0) == pair.evidence.higher_is_better
+    better = (low > null) == pair.evidence.higher_is_better
     return f"the whole interval lies on the {'better' if better else 'worse'} side"
 
 

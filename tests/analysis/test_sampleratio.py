@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from pilot.analysis import Comparison, Evidence, Moments, NotEnoughData, SampleRatio, Scale
-from pilot.analysis.sampleratio import against_assigned, against_share
+from pilot.analysis.methods.sampleratio import against_assigned, against_share
 from pilot.errors import InputError
 
 

@@ -11,7 +11,8 @@ from pydantic import Field
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
 from pilot.analysis.effects import record
-from pilot.analysis.evidence import Evidence, IntArray, Need, Scale
+from pilot.analysis.evidence import Evidence, Need, Scale
+from pilot.analysis.moments import IntArray
 from pilot.analysis.pairs import Pair
 from pilot.analysis.permutation import exact_permutation
 from pilot.analysis.sentences import p_text, percent, sentence

@@ -1,0 +1,1 @@
+"""The built-in analyses, one family a module: parts that answer from evidence what the functions one room up compute."""
