@@ -116,8 +116,8 @@ class Clusters:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Clusters:
         """The record that `as_json` wrote."""
-        integers = (whole(data[name]) for name in ("label", "arm", "stratum", "n"))
-        return cls(*integers, real(data["mean"]), real(data["m2"]))
+        label, arm, stratum, n = (whole(data[name]) for name in ("label", "arm", "stratum", "n"))
+        return cls(label, arm, stratum, n, real(data["mean"]), real(data["m2"]))
 
 
 @dataclass(frozen=True, eq=False)
