@@ -159,7 +159,7 @@ def test_files_of_another_kind_are_refused_by_name(tmp_path: Path, name: str, co
 
 
 def test_a_yes_or_no_column_holds_nothing_else(file: Path) -> None:
-    with pytest.raises(InputError, match="0 and 1 only"):
+    with pytest.raises(InputError, match="row 2, column score: 4 is neither 0 nor 1"):
         read_evidence(file, Columns("arm", "score"), scale=Scale.BINARY)
 
 
