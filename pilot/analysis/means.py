@@ -58,6 +58,7 @@ class Layers:
         n, mean, m2: Moments; control in row 0.
         weights: Share of each stratum in the population; they sum to 1.
         joined: Labels of the strata that were joined into the last one; empty if none was.
+        gap: Share by which the arms differ in their make-up of the joined strata: what joining them leaves uncompared.
     """
 
     n: IntArray
@@ -65,6 +66,7 @@ class Layers:
     m2: FloatArray
     weights: FloatArray
     joined: tuple[str, ...] = ()
+    gap: float = 0.0
 
 
 def mean_difference(
@@ -122,4 +124,11 @@ def layers(
         np.column_stack([squares[:, ~thin], merged[:, 2]]),
         np.append(share[~thin], share[thin].sum()) / share.sum(),
         tuple(label for label, gone in zip(labels, thin, strict=True) if gone),
+        make_up_gap(sizes[:, thin]),
     )
+
+
+def make_up_gap(n: IntArray) -> float:
+    """Share of an arm that would have to change its stratum for both arms to be made up alike; n by (arm, stratum)."""
+    control, pilot = n / n.sum(axis=1, keepdims=True)
+    return float(np.abs(pilot - control).sum() / 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pilot.analysis import mean_difference
+from pilot.analysis import Comparison, Evidence, Scale, StratifiedDifference, mean_difference
 from pilot.analysis.means import MeanDifference, layers
 
 SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
@@ -110,3 +110,11 @@ def test_type_one_error_is_near_nominal(stratified: bool) -> None:
         m2 = ((answers - mean[..., None]) ** 2).sum(axis=2)
         rejected += difference(np.full(mean.shape, 25), mean, m2, [1] * mean.shape[1]).log_p < math.log(0.05)
     assert 0.035 < rejected / 1500 < 0.065
+
+
+def test_joined_strata_that_the_arms_share_unequally_are_told() -> None:
+    counts = [[[5, 5], [6, 0], [0, 0]], [[5, 5], [0, 0], [1, 5]]]
+    evidence = Evidence.from_counts("yes", Scale.BINARY, ("control", "pilot"), (0, 1), counts, strata=("a", "b", "c"))
+    found = StratifiedDifference().compare(evidence, "pilot")
+    assert isinstance(found, Comparison)
+    assert any("100 % in their make-up of them, which is not undone" in warning for warning in found.warnings)
