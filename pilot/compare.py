@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import json
-import math
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, Field, asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from pilot import console
-from pilot.analysis import Analysis, ArmSummary, Comparison, Evidence, NotEnoughData, Scale
+from pilot.analysis import Analysis, Comparison, Evidence, Need, Scale
+from pilot.analysis.choosing import Choice, choose
 from pilot.analysis.frames import Columns, read_evidence
-from pilot.analysis.sentences import p_text, percent
 from pilot.errors import CheckFailed, InputError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
-
-Found = Comparison | NotEnoughData
-
-_WIDTH = 100
-"""Of what is printed where there is no terminal."""
+from pilot.printed import Found, as_text
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--arm", metavar="COL", help="Column that says which arm a row belongs to.")
 @click.option("--outcome", metavar="COL", help="Column with the outcome.")
-@click.option("--analysis", "key", metavar="KEY", help="What to do; --list shows all.")
+@click.option("--analysis", "key", metavar="KEY", help="What to do; --list shows all. Left out, one is chosen.")
 @click.option(
     "--control", metavar="VALUE", help="Value of the arm column that is control; found by its name by default."
 )
 @click.option("--stratum", "strata", metavar="COL", multiple=True, help="Stratum column; several are crossed.")
+@click.option("--cluster", metavar="COL", help="Units that belong together, such as the customers of a rep.")
+@click.option("--covariate", "covariates", metavar="COL", multiple=True, help="A further number; may be repeated.")
+@click.option("--weight", metavar="COL", help="Weight of a row, above 0.")
+@click.option("--assigned", is_flag=True, help="Every row is an assigned customer; an empty outcome is no answer.")
+@click.option("--levels", metavar="1,2,...", help="All values a rating may have; others are refused.")
 @click.option(
     "--scale",
     type=click.Choice([scale.value for scale in Scale]),
@@ -51,13 +46,10 @@ def compare(
     arm: str | None,
     outcome: str | None,
     key: str | None,
-    control: str | None,
-    strata: tuple[str, ...],
-    scale: str | None,
-    lower_is_better: bool,
     settings: tuple[str, ...],
     show_list: bool,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Compare the arms in FILE, a table with one row per customer.
 
@@ -66,19 +58,69 @@ def compare(
     if show_list:
         _print_list(_analyses(), as_json)
         return
-    if file is None or arm is None or outcome is None or key is None:
-        raise click.UsageError("FILE, --arm, --outcome and --analysis are needed (or --list)")
-    analysis = _build(key, settings)
-    evidence = read_evidence(
-        file,
-        Columns(arm, outcome, strata),
-        control=control,
-        scale=None if scale is None else Scale(scale),
-        higher_is_better=not lower_is_better,
-    )
+    if file is None or arm is None or outcome is None:
+        raise click.UsageError("FILE, --arm and --outcome are needed (or --list)")
+    columns = Columns(arm, outcome, reading["strata"], reading["covariates"], reading["cluster"], reading["weight"])
+    choice = None if key else _choice(file, columns, reading)
+    analysis = _build(choice.key if choice else str(key), settings)
+    _check_columns(analysis, columns)
+    evidence = _read(file, columns, analysis.needs, reading)
     found = [analysis.compare(evidence, pilot) for pilot in evidence.arms[1:]]
-    console.result(_document(file, analysis, evidence, found), as_json, lambda: _text(found))
+    document = _document(file, columns, analysis, evidence, found)
+    console.result(
+        {**document, "chosen_because": choice.reason if choice else None},
+        as_json,
+        lambda: as_text(found, f"Chosen: {analysis.key}. {choice.reason}" if choice else ""),
+    )
     _fail_on_alarm(found)
+
+
+def _read(file: Path, columns: Columns, needs: Iterable[Need], reading: dict[str, Any]) -> Evidence:
+    clusters = (Need.CLUSTERS,) if columns.cluster else ()  # also for analyses that ignore them, and then say so
+    return read_evidence(
+        file,
+        columns,
+        needs={*needs, *clusters},
+        control=reading["control"],
+        scale=None if reading["scale"] is None else Scale(reading["scale"]),
+        levels=_levels(reading["levels"]),
+        assigned=reading["assigned"],
+        higher_is_better=not reading["lower_is_better"],
+    )
+
+
+def _levels(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(level) for level in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{text!r} are no levels", place="--levels", remedy="Write them as 1,2,3,4,5") from error
+
+
+def _choice(file: Path, columns: Columns, reading: dict[str, Any]) -> Choice:
+    """The analysis for what these columns are."""
+    outcome = Columns(columns.arm, columns.outcome)
+    scale = _read(file, outcome, (Need.COUNTS,), reading).scale if reading["scale"] is None else Scale(reading["scale"])
+    return choose(
+        scale,
+        strata=bool(columns.strata),
+        clusters=columns.cluster is not None,
+        weights=columns.weight is not None,
+        covariates=bool(columns.covariates),
+    )
+
+
+def _check_columns(analysis: Analysis, columns: Columns) -> None:
+    """A column that the analysis would pass over is a mistake of whoever named it."""
+    if columns.weight and Need.ROWS not in analysis.needs:
+        raise InputError(
+            f"{analysis.key} uses no weights", place="--weight", remedy="Use survey-weighted, or leave it out"
+        )
+    if columns.covariates and not analysis.needs & {Need.JOINT, Need.ROWS}:
+        raise InputError(
+            f"{analysis.key} uses no covariates", place="--covariate", remedy="Use cuped or lin, or leave it out"
+        )
 
 
 def _analyses() -> list[type[Analysis]]:
@@ -114,9 +156,12 @@ def _fail_on_alarm(found: Iterable[Found]) -> None:
         )
 
 
-def _document(file: Path, analysis: Analysis, evidence: Evidence, found: Sequence[Found]) -> dict[str, Any]:
+def _document(
+    file: Path, columns: Columns, analysis: Analysis, evidence: Evidence, found: Sequence[Found]
+) -> dict[str, Any]:
     return {
         "file": str(file),
+        "columns": asdict(columns),
         "analysis": analysis.key,
         "settings": analysis.settings(),
         "outcome": evidence.outcome,
@@ -135,84 +180,25 @@ def _print_list(parts: Sequence[type[Analysis]], as_json: bool) -> None:
         {
             "key": part.key,
             "label": part.label,
-            "scales": sorted(scale.value for scale in part.scales),
-            "settings": [field.name for field in fields(part)],  # type: ignore[arg-type]
+            "scales": [scale.value for scale in Scale if scale in part.scales],
+            "needs": [need.value for need in Need if need in part.needs],
+            "settings": [_setting_text(setting) for setting in fields(part)],  # type: ignore[arg-type]
+            "plans": part.sizes,
             "reference": part.reference,
         }
         for part in parts
     ]
-    console.result(
-        rows,
-        as_json,
-        lambda: console.table(
-            ["Analysis", "", "Scales", "Settings"],
-            [[row["key"], row["label"], ", ".join(row["scales"]), ", ".join(row["settings"])] for row in rows],
-        ),
-    )
+    console.result(rows, as_json, lambda: "\n".join(_paragraph(row) for row in rows))
 
 
-def _text(found: Sequence[Found]) -> str:
-    from rich.console import Console, Group
-
-    out = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
-    with out.capture() as capture:
-        for item in found:
-            out.print(Group(*_block(item)), "")
-    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+def _paragraph(row: dict[str, Any]) -> str:
+    scales = "all scales" if len(row["scales"]) == len(Scale) else ", ".join(row["scales"])
+    lines = [f"{row['key']}: {row['label']}", f"    for {scales}; needs {', '.join(row['needs'])}"]
+    if row["settings"]:
+        lines.append(f"    --set {', '.join(row['settings'])}")
+    return "\n".join(lines)
 
 
-def _block(item: Found) -> Iterator[RenderableType]:
-    """One comparison: its arms, the effect with its interval, what it says, and what a reader must know."""
-    from rich.padding import Padding
-    from rich.text import Text
-
-    if isinstance(item, NotEnoughData):
-        yield Text(f"{item.outcome}: {item.arm}", style="bold")
-        yield Padding(f"Not enough data for {item.analysis}: {item.reason}.", (1, 2))
-        return
-    yield Text(f"{item.outcome}: {item.arm} against {item.control}", style="bold")
-    yield Padding(Text(item.method, style="dim"), (0, 2))
-    yield Padding(_arm_table(item.arms), (1, 2))
-    yield Padding(_number_table(item), (0, 2))
-    yield Padding(Text(item.sentence), (1, 2))
-    for warning in item.warnings:
-        yield Padding(Text(f"Mind: {warning}", style="yellow"), (0, 2))
-
-
-def _arm_table(arms: Sequence[ArmSummary]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for title in ("", "n", "mean", "sd"):
-        table.add_column(title, justify="right" if title else "left")
-    for arm in arms:
-        table.add_row(arm.arm, f"{arm.n:,}", _figure(arm.mean), _figure(arm.sd))
-    return table
-
-
-def _number_table(item: Comparison) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
-    table.add_column(style="dim")
-    for name, value in _numbers(item):
-        table.add_row(name, value)
-    return table
-
-
-def _numbers(item: Comparison) -> Iterator[tuple[str, str]]:
-    if item.estimate is None or item.low is None or item.high is None:
-        yield item.measure, "as planned" if item.passed else "not as planned"
-        yield "chi-square", f"{item.statistic:.4f}"
-    else:
-        digits = max(4, 3 - math.floor(math.log10(item.high - item.low)))
-        yield item.measure, f"{item.estimate:,.{digits}f}"
-        yield f"{percent(item.level)} interval", f"{item.low:,.{digits}f} to {item.high:,.{digits}f}"
-    if item.margin is not None:
-        yield "margin", f"{item.margin:g}, {'kept' if item.passed else 'not shown to be kept'}"
-    if item.log_p is not None:
-        yield "p", f"{p_text(item.log_p)}, {item.alternative}"
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:,.4f}"
+def _setting_text(setting: Field[Any]) -> str:
+    """`level=0.95`; the name alone where it must be given."""
+    return setting.name if setting.default is MISSING else f"{setting.name}={json.dumps(setting.default, default=str)}"

@@ -155,7 +155,7 @@ def test_lists_analyses_with_their_settings() -> None:
         "non-inferiority",
         "sample-ratio",
     } <= set(keys)
-    assert next(row for row in found if row["key"] == "non-inferiority")["settings"] == ["margin", "level"]
+    assert next(row for row in found if row["key"] == "non-inferiority")["settings"] == ["margin", "level=0.95"]
     assert "non-inferiority" in run("--list").stdout
 
 

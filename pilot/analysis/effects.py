@@ -59,7 +59,7 @@ def record(
     analysis: Analysis, pair: Pair, *, arms: tuple[ArmSummary, ...], checks: Sequence[Check], **numbers: Any
 ) -> Comparison:
     """A comparison of this pair by this analysis; every check that did not pass becomes a warning."""
-    every = (*checks, *review.excluded(pair))
+    every = (*checks, *review.ignored(analysis, pair), *review.excluded(pair))
     return Comparison(
         analysis=analysis.key,
         outcome=pair.evidence.outcome,
@@ -101,6 +101,7 @@ def _common(pair: Pair) -> tuple[Check, ...]:
         review.sizes(pair),
         *review.spread(pair),
         *review.ceiling(pair),
+        *review.tails(pair),
         *review.rare(pair),
         *review.response(pair),
     )

@@ -3,18 +3,30 @@ from __future__ import annotations
 import doctest
 from pathlib import Path
 
+import pytest
+
 from pilot.plugins.builtin.analyses import register_analyses
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "analyses.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+KEYS = [part.key for part in register_analyses()]
+PARTS = ("**Answers**", "**Formula", "**Assumes**", "**Not**", "**Settings", "**Command", "**Reference")
 
 
-def test_the_worked_examples_of_the_page_are_true() -> None:
-    done = doctest.testfile(str(PAGE), module_relative=False)
-    assert done.attempted > 15
+@pytest.mark.parametrize("page", sorted((DOCS / "analyses").glob("*.md")), ids=lambda page: page.stem)
+def test_the_worked_examples_of_a_page_are_true(page: Path) -> None:
+    done = doctest.testfile(str(page), module_relative=False)
+    assert done.attempted > 1
     assert done.failed == 0
 
 
-def test_every_built_in_analysis_has_its_section() -> None:
-    sections = [line for line in PAGE.read_text().splitlines() if line.startswith("## ")]
-    for part in register_analyses():
-        assert any(line.endswith(f"`{part.key}`") for line in sections), part.key
+@pytest.mark.parametrize("key", KEYS)
+def test_every_analysis_has_its_page_with_all_parts(key: str) -> None:
+    text = (DOCS / "analyses" / f"{key}.md").read_text(encoding="utf-8")
+    assert text.splitlines()[0].endswith(f"`{key}`")
+    assert [part for part in PARTS if part not in text] == []
+
+
+def test_the_index_leads_to_every_page_and_no_page_is_left_over() -> None:
+    index = (DOCS / "analyses.md").read_text(encoding="utf-8")
+    assert [key for key in KEYS if f"(analyses/{key}.md)" not in index] == []
+    assert {page.stem for page in (DOCS / "analyses").glob("*.md")} <= set(KEYS)
