@@ -61,10 +61,11 @@ def compare(
     if file is None or arm is None or outcome is None:
         raise click.UsageError("FILE, --arm and --outcome are needed (or --list)")
     columns = Columns(arm, outcome, reading["strata"], reading["covariates"], reading["cluster"], reading["weight"])
-    choice = None if key else _choice(file, columns, reading)
+    scale = Scale(reading["scale"]) if reading["scale"] else _read(file, Columns(arm, outcome), None, (), reading).scale
+    choice = None if key else _choice(scale, columns)
     analysis = _build(choice.key if choice else str(key), settings)
     _check_columns(analysis, columns)
-    evidence = _read(file, columns, analysis.needs, reading)
+    evidence = _read(file, columns, scale, analysis.asks(scale), reading)
     found = [analysis.compare(evidence, pilot) for pilot in evidence.arms[1:]]
     document = _document(file, columns, analysis, evidence, found)
     console.result(
@@ -75,14 +76,16 @@ def compare(
     _fail_on_alarm(found)
 
 
-def _read(file: Path, columns: Columns, needs: Iterable[Need], reading: dict[str, Any]) -> Evidence:
+def _read(
+    file: Path, columns: Columns, scale: Scale | None, needs: Iterable[Need], reading: dict[str, Any]
+) -> Evidence:
     clusters = (Need.CLUSTERS,) if columns.cluster else ()  # also for analyses that ignore them, and then say so
     return read_evidence(
         file,
         columns,
         needs={*needs, *clusters},
         control=reading["control"],
-        scale=None if reading["scale"] is None else Scale(reading["scale"]),
+        scale=scale,
         levels=_levels(reading["levels"]),
         assigned=reading["assigned"],
         higher_is_better=not reading["lower_is_better"],
@@ -98,10 +101,8 @@ def _levels(text: str | None) -> tuple[float, ...] | None:
         raise InputError(f"{text!r} are no levels", place="--levels", remedy="Write them as 1,2,3,4,5") from error
 
 
-def _choice(file: Path, columns: Columns, reading: dict[str, Any]) -> Choice:
+def _choice(scale: Scale, columns: Columns) -> Choice:
     """The analysis for what these columns are."""
-    outcome = Columns(columns.arm, columns.outcome)
-    scale = _read(file, outcome, (Need.COUNTS,), reading).scale if reading["scale"] is None else Scale(reading["scale"])
     return choose(
         scale,
         strata=bool(columns.strata),

@@ -182,3 +182,71 @@ def _of(found: dict[str, Any], arm: str) -> dict[str, Any]:
     (comparison,) = (item for item in found["comparisons"] if item["arm"] == arm)
     assert isinstance(comparison, dict)
     return comparison
+
+
+def test_left_to_itself_it_chooses_and_says_why(ratings: Path) -> None:
+    common = (ratings, "--arm", "arm", "--outcome", "csat")
+    assert document(*common)["analysis"] == "welch"
+    found = document(*common, "--stratum", "region")
+    assert found["analysis"] == "stratified-difference"
+    assert found["chosen_because"] == (
+        "The arms were assigned within strata, so they are compared inside them and weighted."
+    )
+    assert run(*common).stdout.startswith("Chosen: welch. A difference of means is what the business counts")
+
+
+CUSTOMERS = "arm,spend,before,rep,weight\n" + "".join(
+    f"{('control', 'desk')[k % 2]},{10 + k % 7 + 2 * (k % 2)}.5,{9 + k % 5},r{k % 12},{1 + k % 3}\n" for k in range(120)
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "key"),
+    [
+        (["--covariate", "before"], "lin"),
+        (["--cluster", "rep"], "cluster-robust"),
+        (["--weight", "weight"], "survey-weighted"),
+    ],
+)
+def test_further_columns_are_used_by_what_is_chosen(tmp_path: Path, columns: list[str], key: str) -> None:
+    path = tmp_path / "spend.csv"
+    path.write_text(CUSTOMERS)
+    found = document(path, "--arm", "arm", "--outcome", "spend", *columns)
+    assert found["analysis"] == key
+    assert found["comparisons"][0]["estimate"] == pytest.approx(2, abs=0.2)
+    refused = run(path, "--arm", "arm", "--outcome", "spend", "--analysis", "welch", *columns)
+    if key == "cluster-robust":
+        assert "which this analysis ignores; use cluster-robust" in " ".join(refused.stdout.split())
+    else:
+        assert isinstance(refused.exception, PilotError)
+        assert f"welch uses no {'weights' if key == 'survey-weighted' else 'covariates'}" in str(refused.exception)
+
+
+def test_a_rating_outside_its_scale_is_named(ratings: Path) -> None:
+    done = run(ratings, "--arm", "arm", "--outcome", "csat", "--levels", "2,3,4,5")
+    assert isinstance(done.exception, PilotError)
+    assert "row 2, column csat: 1 is none of the values of the scale. The scale has: 2, 3, 4, 5" in str(done.exception)
+
+
+def test_negative_money_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "spend.csv"
+    path.write_text("arm,spend\ncontrol,1.5\ndesk,-2.5\ncontrol,3.5\ndesk,4.5\n")
+    done = run(path, "--arm", "arm", "--outcome", "spend", "--scale", "money")
+    assert "row 3, column spend: -2.5 is negative, on the scale money" in str(done.exception)
+    assert document(path, "--arm", "arm", "--outcome", "spend")["scale"] == "number"
+
+
+def test_a_weight_of_zero_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "spend.csv"
+    path.write_text("arm,spend,w\ncontrol,1.5,1\ndesk,2.5,0\n")
+    done = run(path, "--arm", "arm", "--outcome", "spend", "--weight", "w")
+    assert "row 3, column w: the weight 0 is not above 0" in str(done.exception)
+
+
+def test_empty_outcomes_of_assigned_customers_are_missing_answers(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    path.write_text(RATINGS + "control,,north\n" * 40)
+    found = document(path, "--arm", "arm", "--outcome", "csat", "--assigned")
+    assert found["excluded"] == {}
+    assert found["comparisons"][0]["arms"][0]["assigned"] == found["comparisons"][0]["arms"][0]["n"] + 40
+    assert any("who is missing may explain" in warning for warning in found["comparisons"][0]["warnings"])

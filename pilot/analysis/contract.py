@@ -16,7 +16,8 @@ class Analysis(Part):
     """Compares one pilot arm with control from the evidence it declared, and says how many units that takes.
 
     Attributes:
-        needs: What it asks the host for. All but `ASSIGNED`, used where known, must be in the evidence.
+        needs: All it may ask the host for; `asks` says for what, on a scale. All but `ASSIGNED`, which is used where
+            known, must then be in the evidence.
         scales: The scales it is right for.
         reference: Where the method is described.
         sizes: What `effect` means in `power`, such as `difference of means`; empty where no size can be planned.
@@ -34,6 +35,10 @@ class Analysis(Part):
         Raises:
             InputError: The evidence lacks what `needs` names, its scale does not fit, or there is no such arm.
         """
+
+    def asks(self, scale: Scale) -> frozenset[Need]:
+        """What of `needs` it asks for where the outcome has this scale: counts where they tell all, rows elsewhere."""
+        return self.needs
 
     def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
         """The chance that the analysis shows `effect`, if it is true.
