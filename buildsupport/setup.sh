@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv ready: `setup.sh run` for the product, `setup.sh test` for its tests as well.
+# Makes .venv ready: `setup.sh run` for the product, `test` for its tests as well, `bench` for its peers in benchmarks too.
 # Does nothing if nothing changed, and begins anew where an earlier set-up was interrupted.
 set -eu
 
@@ -67,8 +67,14 @@ need_python
 need_system_libraries
 home="$("$python" --version) in $(pwd)" # an environment can be neither moved nor taken over by another Python
 state="$home $(cat setup.cfg pyproject.toml requirements/*.txt buildsupport/*.sh buildsupport/*.py | cksum)"
-if [ "$(cat .venv/.ready-for-test 2>/dev/null)" = "$state" ]; then exit; fi # this is enough for everything
-if [ "$(cat ".venv/.ready-for-$purpose" 2>/dev/null)" = "$state" ]; then exit; fi
+case $purpose in
+run) enough="bench test run" ;;
+test) enough="bench test" ;;
+*) enough=$purpose ;;
+esac
+for ready in $enough; do
+    if [ "$(cat ".venv/.ready-for-$ready" 2>/dev/null)" = "$state" ]; then exit; fi
+done
 if [ -e .venv/.unfinished ] || [ "$(cat .venv/.home 2>/dev/null || echo "$home")" != "$home" ]; then rm -rf .venv; fi
 install
 echo "$state" >".venv/.ready-for-$purpose"

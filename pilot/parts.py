@@ -9,9 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pilot.errors import InputError, PluginError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 class Part:
@@ -27,9 +30,7 @@ class Part:
 
     def settings(self) -> dict[str, Any]:
         """The part's settings as plain JSON values, complete with defaults."""
-        from pydantic import TypeAdapter
-
-        settings: dict[str, Any] = TypeAdapter(type(self)).dump_python(self, mode="json")
+        settings: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
         return settings
 
     @classmethod
@@ -43,7 +44,7 @@ class Part:
         Raises:
             InputError: A setting is unknown, missing or of the wrong kind; the place names it.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
         for name in settings:
@@ -55,7 +56,7 @@ class Part:
                     remedy=f"Settings of {cls.key}: {known}",
                 )
         try:
-            part: Self = TypeAdapter(cls).validate_python(dict(settings))
+            part: Self = _adapter(cls).validate_python(dict(settings))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(step) for step in (place, *first["loc"]) if step != "")
@@ -119,6 +120,18 @@ class Registry:
                 remedy=f"{hint}Installed: {', '.join(shelf) or 'none'}",
             )
         return shelf[key][0]
+
+
+_adapters: dict[type[Part], TypeAdapter[Any]] = {}
+
+
+def _adapter(part: type[Part]) -> TypeAdapter[Any]:
+    """What checks and writes the settings of a part; made once, since that takes milliseconds."""
+    from pydantic import TypeAdapter
+
+    if part not in _adapters:
+        _adapters[part] = TypeAdapter(part)
+    return _adapters[part]
 
 
 def _singular(kind: str) -> str:

@@ -58,7 +58,7 @@ class Analysis(Part):
     def sample_size(self, expected: Expected, effect: float, *, power: float = 0.8) -> tuple[float, float]:
         """Units of control and of the pilot arm to be analysed, unrounded, so that `effect` is shown with this power.
 
-        Losses on the way to the analysis come on top: see `pilot.analysis.sizing.plan_size`.
+        Losses on the way to the analysis come on top: see `pilot.analysis.planning.plan_size`.
 
         Raises:
             InputError: As for `power`; or no number of units is enough.

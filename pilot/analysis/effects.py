@@ -84,7 +84,7 @@ def _plain(pair: Pair) -> Effect | str:
 
 
 def _stratified(pair: Pair) -> Effect | str:
-    weights, source = _weights(pair)
+    weights, source = strata_weights(pair)
     found = layers(pair.n, pair.mean, pair.m2, weights, pair.evidence.strata)
     difference = mean_difference(found.n, found.mean, found.m2, found.weights)
     if difference is None:
@@ -107,7 +107,7 @@ def _common(pair: Pair) -> tuple[Check, ...]:
     )
 
 
-def _weights(pair: Pair) -> tuple[FloatArray, str]:
+def strata_weights(pair: Pair) -> tuple[FloatArray, str]:
     """The strata's weights, the best that is known, and what they are."""
     evidence = pair.evidence
     if evidence.population is not None and evidence.population.any():

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pilot.analysis.comparison import Check
-from pilot.analysis.evidence import Scale
-from pilot.analysis.means import Layers
+from pilot.analysis.contract import Analysis
+from pilot.analysis.evidence import Need, Scale
+from pilot.analysis.means import Layers, make_up_gap
 from pilot.analysis.pairs import Pair
 from pilot.analysis.permutation import exact_permutation
 from pilot.analysis.sentences import percent
@@ -22,6 +23,9 @@ SPARSE_CELL = 5
 
 RARE = 10
 """Below this number of yes or of no answers in an arm the normal law fits a share badly."""
+
+HEAVY = 2.0
+"""From this ratio of standard deviation to mean on, a sum of money is made by few."""
 
 CEILING = 0.7
 """From this share of values at one end of the scale on, a difference can hardly show."""
@@ -70,6 +74,33 @@ def ceiling(pair: Pair) -> list[Check]:
     return [Check("ceiling", share, "warn", f"{text}, the end of the scale: a difference can hardly show there.")]
 
 
+def tails(pair: Pair) -> list[Check]:
+    """Money of which a few customers bring most."""
+    if pair.evidence.scale not in (Scale.MONEY, Scale.COUNT):
+        return []
+    relative = [summary.sd / summary.mean for summary in pair.summaries() if summary.sd is not None and summary.mean]
+    if not relative:
+        return []
+    widest = max(relative)
+    text = f"The standard deviation is {widest:.1f} times the mean"
+    if widest < HEAVY:
+        return [Check("heavy tails", widest, "pass", f"{text}.")]
+    text += ": a few large customers decide; look at winsorised-difference beside it, and keep the arms equally large."
+    return [Check("heavy tails", widest, "warn", text)]
+
+
+def ignored(analysis: Analysis, pair: Pair) -> list[Check]:
+    """Clusters that an analysis passes over."""
+    found = pair.evidence.clusters
+    if found is None or analysis.needs & {Need.CLUSTERS, Need.ROWS}:
+        return []
+    number = len(np.unique(found.label))
+    if number == int(found.n.sum()):
+        return []
+    text = f"The {pair.units} belong to {number:,} clusters, which this analysis ignores; use cluster-robust."
+    return [Check("clusters ignored", float(number), "warn", text)]
+
+
 def rare(pair: Pair) -> list[Check]:
     """A share too close to 0 or 1 for a t interval."""
     if pair.evidence.scale is not Scale.BINARY:
@@ -82,16 +113,20 @@ def rare(pair: Pair) -> list[Check]:
     return [Check("rare events", smallest, "warn", f"{text}; below {RARE} use newcombe instead of a t interval.")]
 
 
-def balance(pair: Pair) -> list[Check]:
-    """For analyses that ignore strata: whether the arms are made up of them alike."""
+def balance(pair: Pair, instead: str = "stratified-difference") -> list[Check]:
+    """For analyses that ignore strata: whether the arms are made up of them alike.
+
+    Args:
+        pair: The arms.
+        instead: The analysis to use if they are not.
+    """
     if not pair.stratified or not min(pair.sizes):
         return []
-    control, pilot = pair.n / pair.n.sum(axis=1, keepdims=True)
-    gap = float(np.abs(pilot - control).sum() / 2)
+    gap = make_up_gap(pair.n)
     text = f"The arms differ by {percent(round(gap, 3))} in their make-up by stratum"
     if gap <= UNBALANCED:
         return [Check("balance of strata", gap, "pass", f"{text}.")]
-    return [Check("balance of strata", gap, "warn", f"{text}, which this analysis ignores; use stratified-difference.")]
+    return [Check("balance of strata", gap, "warn", f"{text}, which this analysis ignores; use {instead}.")]
 
 
 def cells(pair: Pair, layers: Layers) -> list[Check]:
@@ -99,13 +134,32 @@ def cells(pair: Pair, layers: Layers) -> list[Check]:
     found = []
     if layers.joined:
         names = ", ".join(label or "(none)" for label in layers.joined)
-        text = f"Strata with fewer than 2 {pair.units} in an arm were joined, with the next smallest where needed: {names}."
+        text = (
+            f"Strata with fewer than 2 {pair.units} in an arm were joined, with the next smallest where needed: {names}"
+        )
+        if layers.gap > UNBALANCED:
+            text += (
+                f"; the arms differ by {percent(round(layers.gap, 3))} in their make-up of them, which is not undone"
+            )
+        text += "."
         found.append(Check("joined strata", float(len(layers.joined)), "warn", text))
     smallest = int(layers.n.min())
     text = f"The smallest arm of a stratum has {smallest:,} {pair.units}"
     if smallest >= SPARSE_CELL:
         return [*found, Check("sparse strata", float(smallest), "pass", f"{text}.")]
     return [*found, Check("sparse strata", float(smallest), "warn", f"{text}; its variance is hardly known.")]
+
+
+def uncompared(pair: Pair) -> list[Check]:
+    """For analyses that compare inside strata only: strata that say nothing because one arm is empty there."""
+    lonely = (pair.n == 0).any(axis=0) & (pair.n.sum(axis=0) > 0)
+    if not lonely.any():
+        return []
+    names = [label or "(none)" for label, alone in zip(pair.evidence.strata, lonely, strict=True) if alone]
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    units = int(pair.n[:, lonely].sum())
+    text = f"{units:,} {pair.units} are in strata without the other arm and add nothing: {', '.join(names[:5])}{more}."
+    return [Check("strata without both arms", float(len(names)), "warn", text)]
 
 
 def response(pair: Pair) -> list[Check]:

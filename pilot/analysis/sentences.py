@@ -33,6 +33,44 @@ def measured(pair: Pair, what: str, estimate: float, low: float, high: float, le
     return f"{found} ({percent(level)} interval {' to '.join(limits)}; {pilot:,} and {control:,} {pair.units})"
 
 
+def relative(pair: Pair, change: float, low: float, high: float, level: float) -> str:
+    """What was found as a share of control's value: `revenue is 12 % higher in pilot than in control (...)`."""
+    control, pilot = pair.sizes
+    width = _PERCENT * (high - low)
+    digits = min(8, max(0, 1 - math.floor(math.log10(width)))) if 0 < width < math.inf else 1
+    size, *limits = (f"{round(_PERCENT * value, digits) + 0.0:,.{digits}f} %" for value in (abs(change), low, high))
+    direction = "higher" if change > 0 else "lower"
+    found = f"{pair.evidence.outcome} is {size} {direction} in {pair.arm} than in {pair.control}"
+    return f"{found} ({percent(level)} interval {' to '.join(limits)}; {pilot:,} and {control:,} {pair.units})"
+
+
+def variation(pair: Pair, strata: int, spread: float, low: float, high: float, level: float) -> str:
+    """How much an effect varies: `the effect on csat varies over 3 strata with a standard deviation of 0.12 (...)`."""
+    digits = _digits(pair, high - low)
+    control, pilot = pair.sizes
+    limits = f"{percent(level)} interval {_number(pair, low, digits)} to {_number(pair, high, digits)}"
+    found = f"the effect on {pair.evidence.outcome} varies over {strata} strata with a standard deviation of"
+    return f"{found} {_amount(pair, spread, digits)} ({limits}; {pilot:,} and {control:,} {pair.units})"
+
+
+def between(pair: Pair, bounds: tuple[float, float], low: float, high: float, level: float) -> str:
+    """A range instead of a number: `csat in pilot minus csat in control lies between -0.30 and 0.70 (95 % interval ...)`."""
+    digits = _digits(pair, high - low)
+    name, unit = pair.evidence.outcome, " percentage points" if pair.evidence.scale is Scale.BINARY else ""
+    least, most = (_number(pair, bound, digits) for bound in bounds)
+    control, pilot = pair.sizes
+    found = f"{name} in {pair.arm} minus {name} in {pair.control} lies between {least} and {most}{unit}"
+    limits = f"{percent(level)} interval {_number(pair, low, digits)} to {_number(pair, high, digits)}"
+    return f"{found} ({limits}; {pilot:,} and {control:,} {pair.units})"
+
+
+def amount(pair: Pair, value: float) -> str:
+    """A value on the outcome's scale to two decimals, a share in percent: `2.61`, `35.2 %`."""
+    if pair.evidence.scale is Scale.BINARY:
+        return percent(round(value, 3))
+    return f"{round(value, 2) + 0.0:,.2f}"
+
+
 def reading(pair: Pair, low: float, high: float, null: float = 0.0) -> str:
     """What the interval leaves open, around the value that means no difference."""
     if low <= null <= high:
@@ -54,6 +92,19 @@ def against_margin(pair: Pair, low: float, high: float, margin: float) -> str:
     if best < -margin:
         return f"the whole interval lies beyond the margin: it is {word} by more than {limit}"
     return f"a true value that is {word} by the margin of {limit} or more is not ruled out"
+
+
+def within_margin(pair: Pair, low: float, high: float, margin: float) -> str:
+    """What the interval says of a difference as large as the margin, on either side."""
+    limit = _amount(pair, margin, _digits(pair, margin))
+    if high < -margin or low > margin:
+        return f"the whole interval lies beyond the margin: it differs by more than {limit}"
+    if not (low > -margin and high < margin):
+        return f"a true difference of {limit} or more is not ruled out"
+    if low <= 0 <= high:
+        return f"the whole interval stays within the margin of {limit} on either side"
+    word, side = ("higher", "above") if low > 0 else ("lower", "below")
+    return f"the whole interval lies {side} zero, so it is {word}, yet by less than the margin of {limit}"
 
 
 def percent(share: float) -> str:

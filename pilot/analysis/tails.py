@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 
+import numpy as np
 from scipy.special import betainc, betaln, log_ndtr, ndtri, stdtr, stdtrit
 
 _DEEP = 1e-290
@@ -45,6 +46,18 @@ def log_t_upper(t: float, df: float) -> float:
     if tail > _DEEP:
         return math.log(tail)
     return _log_incomplete_beta(df / 2, 0.5, -math.log1p(t * t / df), -math.log1p(df / (t * t))) - math.log(2)
+
+
+def log_f_upper(f: float, df: float, df_within: float) -> float:
+    """Logarithm of the chance that an F variable exceeds `f`, which is above 0.
+
+    Args:
+        f: The value.
+        df: Degrees of freedom of the numerator.
+        df_within: Those of the denominator.
+    """
+    odds = math.log(df * f / df_within)
+    return _log_beta_tail(df_within / 2, df / 2, -float(np.logaddexp(0, odds)), -float(np.logaddexp(0, -odds)))
 
 
 def log_binomial_tails(successes: int, trials: int, probability: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,20 +17,10 @@ from pilot.analysis.comparison import from_json
 from pilot.errors import InputError
 from pilot.plugins.builtin.analyses import register_analyses
 
+from .conftest import instance
+
 ARMS = ("control", "pilot", "other")
 LEVELS = {Scale.RATING: (1.0, 2.0, 3.0, 4.0, 5.0), Scale.BINARY: (0.0, 1.0), Scale.COUNT: (0.0, 1.0, 2.0, 3.0)}
-GIVEN: dict[str, Any] = {"margin": 0.3, "cap": 10.0, "day": 5.0, "draws": 1000, "tau": 0.5, "look": 1, "prior_sd": 0.5}
-"""Settings that have no default, and those that make an analysis quick."""
-
-
-def instance(part: type[Analysis]) -> Analysis:
-    names = {field.name: field for field in fields(part)}  # type: ignore[arg-type]
-    wanted = {name: value for name, value in GIVEN.items() if name in names}
-    missing = [n for n, field in names.items() if field.default is MISSING and field.default_factory is MISSING]
-    assert set(missing) <= set(wanted), (part.key, missing)
-    return part.restore({name: wanted[name] for name in (*missing, *(n for n in ("draws",) if n in wanted))})
-
-
 ANALYSES = [instance(part) for part in register_analyses()]
 
 
@@ -142,7 +132,13 @@ def test_what_it_needs_and_lacks_is_said(analysis: Analysis) -> None:
     rng = np.random.default_rng(5)
     size = 60
     evidence = evidence_of(
-        sorted(analysis.scales)[0], rng.integers(0, 2, size), np.zeros(size, dtype=int), np.ones(size), {}, 1, rng
+        sorted(analysis.scales)[0],
+        rng.integers(0, 2, size),
+        np.zeros(size, dtype=int),
+        rng.integers(0, 2, size) * 1.0,
+        {},
+        1,
+        rng,
     )
     bare = replace(evidence, counts=None, levels=(), joint=None, clusters=None, rows=None)
     if analysis.asks(evidence.scale) & {Need.COUNTS, Need.JOINT, Need.CLUSTERS, Need.ROWS}:
@@ -166,5 +162,5 @@ def _with_names(analysis: Analysis) -> Analysis:
     """The analysis with its covariates named: what happened, or what was before."""
     names = {field.name for field in fields(analysis)}  # type: ignore[arg-type]
     given = {name: "event" for name in ("event", "received") if name in names}
-    given |= {name: "before" for name in ("before", "denominator", "covariate") if name in names}
+    given |= {name: "before" for name in ("before", "denominator", "covariate") if getattr(analysis, name, None) == ""}
     return replace(analysis, **given) if given else analysis  # type: ignore[type-var]

@@ -8,9 +8,11 @@ from pilot.analysis.comparison import Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
 from pilot.analysis.effects import Effect, Level, effect, record
 from pilot.analysis.evidence import Evidence, Need, Scale
+from pilot.analysis.noncentral import mean_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import effect as in_words
 from pilot.analysis.sentences import reading, sentence
+from pilot.analysis.sizing import Expected
 from pilot.analysis.tails import p_value
 
 
@@ -19,8 +21,13 @@ class _DifferenceOfMeans(Analysis):
 
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
     scales = frozenset(Scale)
+    sizes = "difference of means"
 
     level: float
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`; by the noncentral t law, with what strata explain taken off the spread."""
+        return mean_power(effect, expected.spreads, n, self.level)
 
     def _compare(self, evidence: Evidence, arm: str, *, by_strata: bool) -> Comparison | NotEnoughData:
         pair = Pair.of(self, evidence, arm)
