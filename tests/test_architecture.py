@@ -34,7 +34,7 @@ LAYERS = (
     ("plugins.builtin",),
     ("app",),
     ("demo",),
-    ("cli", "commands", "compare", "doctor"),
+    ("cli", "commands", "compare", "doctor", "printed"),
 )
 """From the ground up: a module imports from its own layer and from those below."""
 

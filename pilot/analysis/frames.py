@@ -185,7 +185,9 @@ def _groups(source: Source, scale: Scale | None) -> tuple[list[_Group], list[_Ta
             for (i, j), covariance in zip(pairs, numbers[width:], strict=True):
                 cross[i, j] = cross[j, i] = n * covariance
             groups.append(_Group(clean(arm), _crossed(names), value, n, mean, cross))
-    return groups, tallies if alone else _tallies(source)
+    if alone or sum(tally.rows for tally in tallies) == source.size():  # the second costs nothing
+        return groups, tallies
+    return groups, _tallies(source)
 
 
 def _tallies(source: Source) -> list[_Tally]:

@@ -26,6 +26,9 @@ _FARTHEST = 25.0
 
 _CONVERGED = 1e-9
 
+_SMALLEST = 1e-140
+"""Chances below this, met on the way only, are taken as this: its square still has a reciprocal."""
+
 _NOWHERE = -1e100
 """Stands for a likelihood of zero in a root search, which cannot use infinity."""
 
@@ -246,7 +249,7 @@ def _differences(upper: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]
     over = np.concatenate([edge + 1, above], axis=2)
     share = np.where(low < 0.5, high - low, over - rest)
     first = below * above
-    return np.maximum(share, 1e-300), first, first * (above - below)
+    return np.maximum(share, _SMALLEST), first, first * (above - below)
 
 
 def _with_design(first: FloatArray, design: FloatArray) -> FloatArray:

@@ -132,6 +132,10 @@ class Source:
         columns: dict[str, Any] = self.engine.execute(query).fetchnumpy()
         return columns
 
+    def size(self) -> int:
+        """How many rows there are; a Parquet file knows it."""
+        return int(self.run(f"SELECT count(*) FROM {self.relation}")[0][0])  # noqa: S608 - names are quoted
+
     def least(self) -> float:
         """The smallest outcome; 0 where there is none."""
         query = f"SELECT min(x0) FROM ({self._cleaned()})"  # noqa: S608 - names are quoted

@@ -31,9 +31,11 @@ class Outcome(Part):
     Attributes:
         facts: What it counts that has to be imported: `orders` or `touches`. Who has none counts as zero, so a
             period without any is pointed out.
+        offers: What evidence it can give; an analysis that asks for more is refused before the seal.
     """
 
     facts: ClassVar[str] = ""
+    offers: ClassVar[frozenset[Need]] = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
 
     @abstractmethod
     def scale(self, plan: Plan) -> Scale:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilot.analysis import Analysis
+from pilot.analysis import Analysis, Scale
 from pilot.errors import PilotError, PlanError
 from pilot.experiments.plan import Plan, PlannedOutcome
 from pilot.plugins.manager import plugins
@@ -32,25 +32,33 @@ def check_outcomes(plan: Plan, place: str) -> None:
     Raises:
         PlanError: One is not; the place names its key in the plan.
     """
-    scales = {}
+    measured: dict[str, tuple[Scale, Outcome]] = {}
     for number, outcome in enumerate(plan.outcomes):
         key = f"{place}: outcomes[{number}].source"
         part: Outcome = plugins().build("outcomes", outcome.source.part, outcome.source.settings, place=key)
         try:
-            scales[outcome.key] = part.scale(plan)
+            measured[outcome.key] = part.scale(plan), part
             limits = part.limits(plan)
         except PilotError as error:
             where = f"{key}.settings.{error.place}" if error.place else key
             raise PlanError(error.reason, place=where, remedy=error.remedy) from error
         _check_margin(outcome, limits, f"{place}: outcomes[{number}].margin")
     for number, planned in enumerate(plan.analyses):
-        analysis: type[Analysis] = plugins().get("analyses", planned.analysis.part)
-        scale = scales[planned.outcome]
+        where = f"{place}: analyses[{number}].analysis"
+        analysis: Analysis = plugins().build("analyses", planned.analysis.part, planned.analysis.settings, place=where)
+        scale, part = measured[planned.outcome]
         if scale not in analysis.scales:
             raise PlanError(
                 f"{analysis.key} does not suit outcome {planned.outcome!r}, whose scale is {scale}",
-                place=f"{place}: analyses[{number}].analysis.part",
+                place=f"{where}.part",
                 remedy=f"{analysis.key} is for: {', '.join(sorted(analysis.scales))}",
+            )
+        lacking = analysis.asks(scale) - part.offers
+        if lacking:
+            raise PlanError(
+                f"{analysis.key} needs {', '.join(sorted(lacking))}, which {part.key} cannot give",
+                place=f"{where}.part",
+                remedy="Choose an analysis that needs no more than: " + ", ".join(sorted(part.offers)),
             )
 
 

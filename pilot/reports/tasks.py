@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,7 @@ def tasks(experiment: Experiment, plan: Plan) -> Iterator[Task]:
         ]
         if not analyses:
             continue
-        evidence = _evidence(scope, outcome, frozenset[Need]().union(*(analysis.needs for analysis in analyses)))
+        evidence = _evidence(scope, plan, outcome, analyses)
         yield from (Task(outcome.key, analysis, evidence, arm) for analysis in analyses for arm in scope.arms[1:])
     check = plugins().build("analyses", SAMPLE_RATIO, {})
     for evidence in _flow_evidence(experiment, scope):
@@ -72,9 +72,11 @@ def _scope(experiment: Experiment, plan: Plan) -> Scope:
     return Scope(experiment, arms, labels, plan.calendar.start, plan.calendar.end)
 
 
-def _evidence(scope: Scope, outcome: PlannedOutcome, needs: frozenset[Need]) -> Evidence:
+def _evidence(scope: Scope, plan: Plan, outcome: PlannedOutcome, analyses: Sequence[Analysis]) -> Evidence:
     part: Outcome = plugins().build("outcomes", outcome.source.part, outcome.source.settings, place=outcome.key)
     try:
+        scale = part.scale(plan)
+        needs = frozenset[Need]().union(*(analysis.asks(scale) for analysis in analyses))
         return part.evidence(scope, outcome.key, outcome.higher_is_better, needs)
     except PilotError:
         raise

@@ -54,3 +54,12 @@ def test_an_analysis_for_another_scale_is_refused() -> None:
 
 def test_a_survey_that_is_not_published_is_refused() -> None:
     assert "'contentment' of the plan is not published" in refused('survey = "satisfaction"', 'survey = "contentment"')
+
+
+def test_an_analysis_that_needs_more_than_the_outcome_can_give_is_refused() -> None:
+    sentence = refused(
+        'outcome = "cost"\nanalysis = { part = "stratified-difference" }',
+        'outcome = "cost"\nanalysis = { part = "winsorised-difference", settings = { cap = 500 } }',
+    )
+    assert "winsorised-difference needs rows, which cost-to-serve cannot give" in sentence
+    assert sentence.endswith("Choose an analysis that needs no more than: assigned, moments.")

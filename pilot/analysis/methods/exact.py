@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
 
 from pilot.analysis.comparison import Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
 from pilot.analysis.effects import Effect, Level, effect, record
 from pilot.analysis.evidence import Evidence, Need, Scale
+from pilot.analysis.inversion import permutation_interval
 from pilot.analysis.pairs import Pair
-from pilot.analysis.permutation import exact_permutation
+from pilot.analysis.permutation import PermutationLaw, exact_permutation
 from pilot.analysis.sentences import effect as in_words
 from pilot.analysis.sentences import p_text, reading, sentence
 from pilot.analysis.tails import p_value
@@ -19,10 +23,12 @@ from pilot.analysis.tails import p_value
 class ExactPermutation(Analysis):
     """Exact test of a difference in mean rating: all ways to shuffle the arms inside the strata, counted.
 
-    Two-sided p: twice the smaller tail, the observed result included. Estimate and interval are those of
-    `stratified-difference` (of `welch` where there are no strata), which the method line says.
+    Two-sided p: twice the smaller tail, the observed result included.
 
     Args:
+        interval: `t` takes estimate and interval of `stratified-difference` (of `welch` where there are no strata),
+            weighted to the population. `exact` inverts the test: all shifts it leaves open, around the difference in
+            which strata weigh `n1 n0 / (n1 + n0)`; it says yes or no to 0 just as the p value does.
         level: Two-sided confidence level of the interval.
     """
 
@@ -32,6 +38,7 @@ class ExactPermutation(Analysis):
     scales = frozenset({Scale.RATING, Scale.BINARY, Scale.COUNT})
     reference = "Pitman 1937, JRSS Suppl. 4:119; Streitberg and Roehmel 1986, Statistical Software Newsletter 12:10"
 
+    interval: Literal["t", "exact"] = "t"
     level: Level = 0.95
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
@@ -44,28 +51,53 @@ class ExactPermutation(Analysis):
         if law.sd == 0:
             reason = "no stratum has both arms and two different values, so there is nothing to shuffle"
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
+        if self.interval == "exact":
+            return self._inverted(pair, law, found)
         difference = found.difference
-        low, high = difference.interval(self.level)
+        limits = difference.interval(self.level)
+        numbers = {"arms": found.arms, "standard_error": difference.standard_error}
+        return self._record(pair, law, found, difference.estimate, limits, found.method, numbers)
+
+    def _inverted(self, pair: Pair, law: PermutationLaw, found: Effect) -> Comparison | NotEnoughData:
+        open_shifts = permutation_interval(pair.counts, pair.evidence.levels, self.level)
+        if open_shifts.low is None or open_shifts.high is None:
+            reason = f"with so few {pair.units} no shift at all can be ruled out"
+            return NotEnoughData(self.key, pair.evidence.outcome, pair.arm, reason)
+        estimate = (law.total - law.expected) / float((pair.n.prod(axis=0) / np.maximum(pair.n.sum(axis=0), 1)).sum())
+        how = "shifts the test leaves open" if open_shifts.exact else "shifts left open, by the normal law at this size"
+        limits = (open_shifts.low, open_shifts.high)
+        return self._record(pair, law, found, estimate, limits, how, {"arms": pair.summaries()})
+
+    def _record(
+        self,
+        pair: Pair,
+        law: PermutationLaw,
+        found: Effect,
+        estimate: float,
+        limits: tuple[float, float],
+        interval: str,
+        numbers: dict[str, Any],
+    ) -> Comparison:
         shuffle = "inside strata" if pair.stratified else "of all"
+        low, high = limits
         return record(
             self,
             pair,
-            arms=found.arms,
             checks=found.checks,
-            method=f"Exact permutation test, shuffles {shuffle}; interval: {found.method}",
+            method=f"Exact permutation test, shuffles {shuffle}; interval: {interval}",
             measure="difference of means",
-            estimate=difference.estimate,
+            estimate=estimate,
             low=low,
             high=high,
             level=self.level,
-            standard_error=difference.standard_error,
             statistic=law.z,
             p_value=p_value(law.log_p),
             log_p=law.log_p,
             alternative="two-sided (twice the smaller tail)",
             sentence=sentence(
-                in_words(pair, difference.estimate, low, high, self.level),
+                in_words(pair, estimate, low, high, self.level),
                 reading(pair, low, high),
                 f"exact permutation p {p_text(law.log_p)}",
             ),
+            **numbers,
         )

@@ -13,7 +13,7 @@ from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.effects import Level, record
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.methods.noninferiority import AgainstMargin
-from pilot.analysis.methods.ranks import counted, lacking, ranked
+from pilot.analysis.methods.ranks import asked, counted, lacking, ranked
 from pilot.analysis.pairs import Pair
 from pilot.analysis.ranks import Form, WinProbability
 from pilot.analysis.sentences import measured, sentence
@@ -35,14 +35,18 @@ class NonInferiorityRanks(AgainstMargin):
 
     key = "non-inferiority-ranks"
     label = "Win probability not worse by more than a margin"
-    needs = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
-    scales = frozenset({Scale.RATING, Scale.BINARY, Scale.COUNT, Scale.MONEY})
+    needs = frozenset({Need.COUNTS, Need.ROWS, Need.MOMENTS, Need.ASSIGNED})
+    scales = frozenset({Scale.RATING, Scale.BINARY, Scale.COUNT, Scale.MONEY, Scale.NUMBER})
     reference = "Brunner and Munzel 2000, Biometrical Journal 42:17; Piaggio et al. 2012, JAMA 308:2594"
     sizes = "win probability above one half, positive where the pilot arm is better"
 
     margin: Annotated[float, Field(gt=0, lt=0.5)]
     form: Form = "t"
     level: Level = 0.95
+
+    def asks(self, scale: Scale) -> frozenset[Need]:
+        """See `Analysis.asks`. Counts tell all of a rating, rows are needed for amounts."""
+        return asked(self.needs, scale)
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The p value is one-sided, against a true win probability at the margin or worse."""

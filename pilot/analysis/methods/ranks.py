@@ -35,11 +35,15 @@ Counted = tuple[FloatArray, IntArray]
 class Ranked(Analysis):
     """What the analyses of ranks share: the win probability with its interval."""
 
-    needs = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
-    scales = frozenset({Scale.RATING, Scale.BINARY, Scale.COUNT, Scale.MONEY})
+    needs = frozenset({Need.COUNTS, Need.ROWS, Need.MOMENTS, Need.ASSIGNED})
+    scales = frozenset({Scale.RATING, Scale.BINARY, Scale.COUNT, Scale.MONEY, Scale.NUMBER})
 
     level: float
     form: Form
+
+    def asks(self, scale: Scale) -> frozenset[Need]:
+        """See `Analysis.asks`. Counts tell all of a rating, rows are needed for amounts."""
+        return asked(self.needs, scale)
 
     def _record(
         self,
@@ -214,6 +218,13 @@ class BrunnerMunzel(Planned):
         )
 
 
+def asked(needs: frozenset[Need], scale: Scale) -> frozenset[Need]:
+    """Counts or rows, whichever does for the scale; both for numbers of things, which may be few or many."""
+    if scale is Scale.COUNT:
+        return needs
+    return needs - {Need.ROWS if scale in (Scale.RATING, Scale.BINARY) else Need.COUNTS}
+
+
 def counted(pair: Pair, *, by_strata: bool) -> list[Counted]:
     """Counts of both arms by value: as the evidence has them, or made from its rows, stratum by stratum.
 
@@ -228,7 +239,8 @@ def counted(pair: Pair, *, by_strata: bool) -> list[Counted]:
         counts = pair.counts if by_strata else pair.counts.sum(axis=1, keepdims=True)
         return [(np.asarray(pair.evidence.levels, dtype=np.float64), counts)]
     rows = pair.rows
-    strata = [rows.stratum == number for number in np.unique(rows.stratum)] if by_strata else [slice(None)]
+    apart = by_strata and len(rows.stratum) > 0
+    strata = [rows.stratum == number for number in np.unique(rows.stratum)] if apart else [slice(None)]
     return [_distinct(rows.arm[part], rows.value[part]) for part in strata]
 
 

@@ -86,6 +86,8 @@ class SurveyShare(Outcome):
 class _Facts(Outcome):
     """Orders or touches of all assigned units in the handling window; who has none counts as zero."""
 
+    offers = frozenset({Need.MOMENTS, Need.ASSIGNED})
+
     measure: ClassVar[Measure]
     kind: ClassVar[Scale]
 
