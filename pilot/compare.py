@@ -61,8 +61,8 @@ def compare(
     if file is None or arm is None or outcome is None:
         raise click.UsageError("FILE, --arm and --outcome are needed (or --list)")
     columns = Columns(arm, outcome, reading["strata"], reading["covariates"], reading["cluster"], reading["weight"])
-    scale = Scale(reading["scale"]) if reading["scale"] else _read(file, Columns(arm, outcome), None, (), reading).scale
-    choice = None if key else _choice(scale, columns)
+    scale, arms = _outcome(file, columns, key, reading)
+    choice = None if key else _choice(scale, columns, arms)
     analysis = _build(choice.key if choice else str(key), settings)
     _check_columns(analysis, columns)
     evidence = _read(file, columns, scale, analysis.asks(scale), reading)
@@ -101,7 +101,15 @@ def _levels(text: str | None) -> tuple[float, ...] | None:
         raise InputError(f"{text!r} are no levels", place="--levels", remedy="Write them as 1,2,3,4,5") from error
 
 
-def _choice(scale: Scale, columns: Columns) -> Choice:
+def _outcome(file: Path, columns: Columns, key: str | None, reading: dict[str, Any]) -> tuple[Scale, int]:
+    """The scale of the outcome and the number of arms: as told, as the analysis can only mean it, or as it looks."""
+    scales = _part(key).scales if key else frozenset()
+    told = Scale(reading["scale"]) if reading["scale"] else Scale.TIME if scales == {Scale.TIME} else None
+    found = _read(file, Columns(columns.arm, columns.outcome), told, (), reading)
+    return found.scale, len(found.arms)
+
+
+def _choice(scale: Scale, columns: Columns, arms: int) -> Choice:
     """The analysis for what these columns are."""
     return choose(
         scale,
@@ -109,19 +117,19 @@ def _choice(scale: Scale, columns: Columns) -> Choice:
         clusters=columns.cluster is not None,
         weights=columns.weight is not None,
         covariates=bool(columns.covariates),
+        arms=arms,
     )
 
 
 def _check_columns(analysis: Analysis, columns: Columns) -> None:
     """A column that the analysis would pass over is a mistake of whoever named it."""
-    if columns.weight and Need.ROWS not in analysis.needs:
-        raise InputError(
-            f"{analysis.key} uses no weights", place="--weight", remedy="Use survey-weighted, or leave it out"
-        )
-    if columns.covariates and not analysis.needs & {Need.JOINT, Need.ROWS}:
-        raise InputError(
-            f"{analysis.key} uses no covariates", place="--covariate", remedy="Use cuped or lin, or leave it out"
-        )
+    named = {"--weight": ("weights", columns.weight), "--covariate": ("covariates", columns.covariates)}
+    instead = {"weights": "survey-weighted", "covariates": "cuped or lin"}
+    for option, (what, given) in named.items():
+        if given and what not in analysis.uses():
+            raise InputError(
+                f"{analysis.key} uses no {what}", place=option, remedy=f"Use {instead[what]}, or leave it out"
+            )
 
 
 def _analyses() -> list[type[Analysis]]:
@@ -131,11 +139,15 @@ def _analyses() -> list[type[Analysis]]:
 
 
 def _build(key: str, settings: Iterable[str]) -> Analysis:
+    given = dict(_setting(text) for text in settings)
+    return _part(key).restore(given, place="--set")
+
+
+def _part(key: str) -> type[Analysis]:
     from pilot.plugins.manager import Plugins
 
-    given = dict(_setting(text) for text in settings)
-    analysis: Analysis = Plugins().get("analyses", key, place="--analysis").restore(given, place="--set")
-    return analysis
+    part: type[Analysis] = Plugins().get("analyses", key, place="--analysis")
+    return part
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -250,3 +250,57 @@ def test_empty_outcomes_of_assigned_customers_are_missing_answers(tmp_path: Path
     assert found["excluded"] == {}
     assert found["comparisons"][0]["arms"][0]["assigned"] == found["comparisons"][0]["arms"][0]["n"] + 40
     assert any("who is missing may explain" in warning for warning in found["comparisons"][0]["warnings"])
+
+
+def test_missing_answers_and_known_levels_go_together(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    path.write_text(RATINGS + "control,,north\n" * 3)
+    for key in ("welch", "sample-ratio", "mann-whitney"):
+        found = document(
+            path, "--arm", "arm", "--outcome", "csat", "--assigned", "--levels", "1,2,3,4,5", "--analysis", key
+        )
+        assert found["scale"] == "rating"
+
+
+def test_clusters_that_ranks_ignore_are_told_and_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "spend.csv"
+    path.write_text(CUSTOMERS)
+    common = (path, "--arm", "arm", "--outcome", "spend", "--analysis", "mann-whitney")
+    found = document(*common, "--cluster", "rep")["comparisons"][0]
+    assert any("which this analysis ignores; use cluster-robust" in warning for warning in found["warnings"])
+    for option in ("--weight", "--covariate"):
+        assert "mann-whitney uses no" in str(run(*common, option, "weight").exception)
+
+
+def test_an_analysis_of_times_takes_its_outcome_for_one(tmp_path: Path) -> None:
+    path = tmp_path / "days.csv"
+    path.write_text(
+        "arm,days,left\n" + "".join(f"{('control', 'desk')[k % 2]},{5 + k % 40},{k % 3 // 2}\n" for k in range(200))
+    )
+    found = document(path, "--arm", "arm", "--outcome", "days", "--covariate", "left", "--analysis", "log-rank")
+    assert found["scale"] == "time"
+    assert found["comparisons"][0]["kind"] == "comparison"
+
+
+def test_several_arms_are_held_against_control_together(tmp_path: Path) -> None:
+    path = tmp_path / "arms.csv"
+    path.write_text(
+        "arm,spend\n" + "".join(f"{('control', 'desk', 'portal')[k % 3]},{10 + k % 7 + k % 3}.5\n" for k in range(120))
+    )
+    assert document(path, "--arm", "arm", "--outcome", "spend")["analysis"] == "dunnett"
+
+
+def test_arms_that_differ_in_capital_letters_only_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "arms.csv"
+    path.write_text("arm,spend\ncontrol,1\ndesk,2\nDesk ,3\n")
+    done = run(path, "--arm", "arm", "--outcome", "spend")
+    assert "these arms differ in capital letters only: Desk, desk. Write them alike" in str(done.exception)
+
+
+def test_adjusted_means_stay_on_the_scale_of_the_outcome(tmp_path: Path) -> None:
+    path = tmp_path / "spend.csv"
+    path.write_text(CUSTOMERS)
+    common = (path, "--arm", "arm", "--outcome", "spend", "--covariate", "before")
+    cuped, lin = (document(*common, "--analysis", key)["comparisons"][0] for key in ("cuped", "lin"))
+    for mine, other in zip(cuped["arms"], lin["arms"], strict=True):
+        assert mine["mean"] == pytest.approx(other["mean"], abs=0.1)

@@ -16,7 +16,13 @@ class Choice:
 
 
 def choose(
-    scale: Scale, *, strata: bool = False, clusters: bool = False, weights: bool = False, covariates: bool = False
+    scale: Scale,
+    *,
+    strata: bool = False,
+    clusters: bool = False,
+    weights: bool = False,
+    covariates: bool = False,
+    arms: int = 2,
 ) -> Choice:
     """The default analysis of an outcome: what respects how the arms were drawn comes before what is sharper.
 
@@ -26,6 +32,7 @@ def choose(
         clusters: Whether units belong together, and so may be alike.
         weights: Whether rows have weights.
         covariates: Whether there are numbers from before the assignment.
+        arms: How many arms there are, control included.
 
     Reference: ICH E9(R1) 2019 on the estimand; the choices are those of the page docs/analyses.md.
     """
@@ -46,6 +53,8 @@ def choose(
             "stratified-difference",
             "The arms were assigned within strata, so they are compared inside them and weighted.",
         )
+    if arms > 2:
+        return Choice("dunnett", "Several arms are held against one control, so their intervals hold together.")
     return Choice("welch", "A difference of means is what the business counts, and the arms may differ in spread.")
 
 

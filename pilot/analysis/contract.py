@@ -20,6 +20,7 @@ class Analysis(Part):
             known, must then be in the evidence.
         scales: The scales it is right for.
         reference: Where the method is described.
+        columns: What it uses of rows beside the outcome: `covariates`, `clusters`, `weights`.
         sizes: What `effect` means in `power`, such as `difference of means`; empty where no size can be planned.
     """
 
@@ -27,6 +28,7 @@ class Analysis(Part):
     scales: ClassVar[frozenset[Scale]]
     reference: ClassVar[str]
     sizes: ClassVar[str] = ""
+    columns: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
@@ -39,6 +41,13 @@ class Analysis(Part):
     def asks(self, scale: Scale) -> frozenset[Need]:
         """What of `needs` it asks for where the outcome has this scale: counts where they tell all, rows elsewhere."""
         return self.needs
+
+    @classmethod
+    def uses(cls) -> frozenset[str]:
+        """What it uses beside the outcome: `covariates`, `clusters`, `weights`. The rest it would pass over."""
+        joint = {"covariates"} if Need.JOINT in cls.needs else set()
+        clusters = {"clusters"} if Need.CLUSTERS in cls.needs else set()
+        return cls.columns | joint | clusters
 
     def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
         """The chance that the analysis shows `effect`, if it is true.

@@ -59,7 +59,9 @@ def record(
     analysis: Analysis, pair: Pair, *, arms: tuple[ArmSummary, ...], checks: Sequence[Check], **numbers: Any
 ) -> Comparison:
     """A comparison of this pair by this analysis; every check that did not pass becomes a warning."""
-    every = (*checks, *review.ignored(analysis, pair), *review.excluded(pair))
+    every = (*checks, *review.disagreement(numbers), *review.excluded(pair))
+    if not any("cluster" in check.name for check in every):
+        every = (*every, *review.ignored(analysis, pair))
     return Comparison(
         analysis=analysis.key,
         outcome=pair.evidence.outcome,

@@ -88,7 +88,7 @@ def read_evidence(
     """
     wanted = frozenset(needs)
     source = Source.open(path, columns)
-    groups, tallies = _groups(source, scale if Need.COUNTS in wanted or scale is None else Scale.MONEY)
+    groups, tallies = _groups(source, scale if levels or Need.COUNTS in wanted or scale is None else Scale.MONEY)
     arms = _arms(sorted({tally.arm for tally in tallies if tally.arm is not None}), control, source)
     strata = sorted({tally.stratum for tally in tallies if tally.arm is not None}) if columns.strata else [""]
     kept = [group for group in groups if group.arm is not None]
@@ -262,6 +262,11 @@ def _arms(values: Sequence[str], control: str | None, source: Source) -> tuple[s
         control = named[0]
     if control not in values:
         raise InputError(f"no row has the arm {control!r}", place=place, remedy=f"Arms: {listed}")
+    alike = [value for value in values if sum(value.casefold() == other.casefold() for other in values) > 1]
+    if alike:
+        raise InputError(
+            f"these arms differ in capital letters only: {', '.join(alike)}", place=place, remedy="Write them alike"
+        )
     if len(values) < 2:
         raise InputError(f"all rows are in the arm {control!r}", place=place, remedy="A comparison needs two arms")
     return (control, *(value for value in values if value != control))

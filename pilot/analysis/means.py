@@ -12,6 +12,9 @@ import numpy.typing as npt
 from pilot.analysis.moments import FloatArray, IntArray, pooled
 from pilot.analysis.tails import log_t_upper, t_quantile, two_sided
 
+_ROUNDING = 1e-15
+"""A standard error below this share of the means is the rounding of equal values."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeanDifference:
@@ -95,7 +98,7 @@ def mean_difference(
         return None
     cells = share**2 * squares / (sizes - 1) / sizes
     variance = float(cells.sum())
-    if variance <= 0:
+    if variance <= (_ROUNDING * float(np.abs(means).max())) ** 2:
         return None
     control, pilot = (float(value) for value in means @ share)
     relative = cells / variance

@@ -76,7 +76,8 @@ def cuped(
     turn = np.concatenate([[1.0], -slopes])
     left = np.maximum(np.einsum("asij,i,j->as", cross, turn, turn), 0.0)
     left[left < 1e-14 * cross[..., 0, 0]] = 0.0  # an exact fit leaves rounding only
-    found = layers(joint.n, mean @ turn, left, weights, labels)
+    centre = joint.pooled([0, 1])[1][1:]  # so that adjusted means stay on the scale of the outcome
+    found = layers(joint.n, mean @ turn + slopes @ centre, left, weights, labels)
     difference = mean_difference(found.n, found.mean, found.m2, found.weights)
     if difference is not None and not classic:
         every = [layers(joint.n, mean[..., column], left, weights, labels) for column in range(1, mean.shape[2])]

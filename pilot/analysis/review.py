@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pilot.analysis.comparison import Check
 from pilot.analysis.contract import Analysis
-from pilot.analysis.evidence import Need, Scale
+from pilot.analysis.evidence import Scale
 from pilot.analysis.means import Layers, make_up_gap
 from pilot.analysis.pairs import Pair
 from pilot.analysis.permutation import exact_permutation
@@ -92,13 +93,25 @@ def tails(pair: Pair) -> list[Check]:
 def ignored(analysis: Analysis, pair: Pair) -> list[Check]:
     """Clusters that an analysis passes over."""
     found = pair.evidence.clusters
-    if found is None or analysis.needs & {Need.CLUSTERS, Need.ROWS}:
+    if found is None or "clusters" in analysis.uses():
         return []
     number = len(np.unique(found.label))
     if number == int(found.n.sum()):
         return []
     text = f"The {pair.units} belong to {number:,} clusters, which this analysis ignores; use cluster-robust."
     return [Check("clusters ignored", float(number), "warn", text)]
+
+
+def disagreement(numbers: Mapping[str, Any]) -> list[Check]:
+    """A test and an interval of different methods that do not agree about no difference."""
+    low, high, p = numbers.get("low"), numbers.get("high"), numbers.get("p_value")
+    two_sided = numbers.get("alternative", "two-sided").startswith("two-sided")
+    if low is None or high is None or p is None or not two_sided or not numbers["measure"].startswith("difference"):
+        return []
+    if (low <= 0 <= high) == (p >= 1 - numbers["level"]):
+        return []
+    text = "The p value and the interval are of different methods and disagree about no difference: take it as open."
+    return [Check("test and interval", p, "warn", text)]
 
 
 def rare(pair: Pair) -> list[Check]:

@@ -151,3 +151,15 @@ def test_too_few_strata_are_an_outcome_with_a_reason(arms: tuple[list[list[int]]
     found = Heterogeneity().compare(rating(*arms), "pilot")
     assert isinstance(found, NotEnoughData)
     assert reason in found.reason
+
+
+def test_strata_that_differ_less_than_chance_give_no_upper_limit() -> None:
+    # R 4.2.2, metafor 3.8-1: confint(rma(yi, vi, method = "PM")) calls this interval the empty set.
+    counts = [[[5, 9, 20, 40, 26]] * 3, [[4, 8, 19, 41, 28]] * 3]
+    evidence = Evidence.from_counts(
+        "csat", Scale.RATING, ("control", "pilot"), (1, 2, 3, 4, 5), counts, strata=tuple("abc")
+    )
+    found = Heterogeneity().compare(evidence, "pilot")
+    assert isinstance(found, Comparison)
+    assert (found.estimate, found.low, found.high) == (0, 0, None)
+    assert found.sentence.startswith("csat differs less between the 3 strata than chance alone would let it; ")

@@ -118,3 +118,9 @@ def test_joined_strata_that_the_arms_share_unequally_are_told() -> None:
     found = StratifiedDifference().compare(evidence, "pilot")
     assert isinstance(found, Comparison)
     assert any("100 % in their make-up of them, which is not undone" in warning for warning in found.warnings)
+
+
+def test_equal_values_that_are_no_binary_fractions_have_no_spread() -> None:
+    values = np.full(40, 0.1)
+    centred = float(((values - values.mean()) ** 2).sum()) + 1e-33  # as summing leaves it
+    assert mean_difference([40, 40], [0.1, 0.1], [centred, centred]) is None

@@ -70,7 +70,7 @@ class Heterogeneity(Analysis):
             measure="standard deviation of the effect between strata",
             estimate=found.spread,
             low=low,
-            high=high,
+            high=high if high > 0 else None,
             level=self.level,
             statistic=found.f[0],
             df=found.f[1],
@@ -146,8 +146,13 @@ def _words(
     sign = ""
     if np.min(estimates) < 0 < np.max(estimates):
         sign = f"a change of sign between strata has p {p_text(math.log(turned))} (Gail-Simon)"
+    spread = variation(pair, len(estimates), found.spread, *interval, level)
+    if interval[1] <= 0:  # the set of spreads that fit is empty, which is no certainty of none
+        spread = (
+            f"{pair.evidence.outcome} differs less between the {len(estimates)} strata than chance alone would let it"
+        )
     return sentence(
-        variation(pair, len(estimates), found.spread, *interval, level),
+        spread,
         f"chance alone makes strata differ as much with p {p_text(found.log_p)}",
         sign,
     )

@@ -126,6 +126,7 @@ class _Regression(_AdjustedDifference):
     """What `ancova` and `lin` share."""
 
     needs = frozenset({Need.MOMENTS, Need.ROWS, Need.ASSIGNED})
+    columns = frozenset({"covariates"})
 
     covariates: tuple[str, ...]
     errors: str

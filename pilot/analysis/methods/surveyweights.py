@@ -51,6 +51,7 @@ class SurveyWeighted(Analysis):
     key = "survey-weighted"
     label = "Difference of weighted means (survey design)"
     needs = frozenset({Need.ROWS, Need.MOMENTS, Need.ASSIGNED})
+    columns = frozenset({"weights", "clusters"})
     scales = frozenset(Scale) - {Scale.TIME}
     reference = "Cochran 1977, Sampling Techniques; Lumley 2010, Complex Surveys; Lohr 2022, Sampling"
     sizes = "difference of means"

@@ -56,6 +56,7 @@ class Retention(Analysis):
 
     needs = frozenset({Need.ROWS, Need.MOMENTS, Need.ASSIGNED})
     scales = frozenset({Scale.TIME})
+    columns = frozenset({"covariates"})
 
     event: str
     level: float
