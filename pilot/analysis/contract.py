@@ -20,6 +20,8 @@ class Analysis(Part):
             known, must then be in the evidence.
         scales: The scales it is right for.
         reference: Where the method is described.
+        on_scale: Whether its estimate is the difference of the arms' means, or shares, on the outcome's own scale. Margins
+            are on that scale, so a plan takes no other.
         columns: What it uses of rows beside the outcome: `covariates`, `clusters`, `weights`.
         sizes: What `effect` means in `power`, such as `difference of means`; empty where no size can be planned.
     """
@@ -28,6 +30,7 @@ class Analysis(Part):
     scales: ClassVar[frozenset[Scale]]
     reference: ClassVar[str]
     sizes: ClassVar[str] = ""
+    on_scale: ClassVar[bool] = False
     columns: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod

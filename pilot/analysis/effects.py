@@ -94,7 +94,8 @@ def _stratified(pair: Pair) -> Effect | str:
             f"inside the strata all {pair.units} of each arm are equal, so there is no spread to measure uncertainty by"
         )
     checks = (*_common(pair), *review.cells(pair, found))
-    method = f"Stratified difference, {found.n.shape[1]} strata weighted by {source}, Satterthwaite's t"
+    strata = "1 stratum" if found.n.shape[1] == 1 else f"{found.n.shape[1]} strata"
+    method = f"Stratified difference, {strata} weighted by {source}, Satterthwaite's t"
     return Effect(difference, method, pair.summaries(np.asarray(difference.means)), checks)
 
 

@@ -53,6 +53,12 @@ def check_outcomes(plan: Plan, place: str) -> None:
                 place=f"{where}.part",
                 remedy=f"{analysis.key} is for: {', '.join(sorted(analysis.scales))}",
             )
+        if not analysis.on_scale:
+            raise PlanError(
+                f"{analysis.key} gives no difference on the scale of {planned.outcome!r}, as margin and report need it",
+                place=f"{where}.part",
+                remedy="Choose one that does, such as stratified-difference; `pilot compare` does all others on a file",
+            )
         lacking = analysis.asks(scale) - part.offers
         if lacking:
             raise PlanError(

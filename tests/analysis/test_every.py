@@ -121,6 +121,9 @@ def test_a_result_is_whole_or_there_is_a_reason(analysis: Analysis, data: st.Dat
     assert found.sentence.endswith(".")
     assert found.method
     assert not any(word in found.sentence.lower() for word in ("significant", "proven", "no effect", "nan", "none"))
+    if analysis.on_scale:
+        control, pilot = found.arms
+        assert found.estimate == pytest.approx((pilot.mean or 0) - (control.mean or 0), abs=1e-9)
     if found.estimate is not None:
         assert found.low is not None or found.high is not None, "an effect has an interval"
         assert found.low is None or found.low <= found.estimate + 1e-9

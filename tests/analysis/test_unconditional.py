@@ -190,3 +190,14 @@ def test_fisher_needs_more_customers_than_the_score_test() -> None:
     assert Fisher().sample_size(expected, 0.25, power=0.9) == pytest.approx((84.5176, 84.5176), abs=1e-3)
     assert Boschloo().sample_size(expected, 0.25, power=0.9) == pytest.approx((76.7069, 76.7069), abs=1e-3)
     assert Fisher(mid=True).sample_size(expected, 0.25, power=0.9)[0] == pytest.approx(76.7069, abs=1e-3)
+
+
+def test_a_p_value_and_an_interval_that_disagree_are_pointed_out() -> None:
+    # 0 and 4 of 100: Fisher's p is 0.121 (R 4.2.2: fisher.test), Miettinen and Nurminen's interval leaves 0 out.
+    counts = [[[100, 0]], [[96, 4]]]
+    found = Fisher().compare(Evidence.from_counts("late", Scale.BINARY, ("control", "pilot"), (0, 1), counts), "pilot")
+    assert isinstance(found, Comparison)
+    assert found.low is not None
+    assert found.low > 0
+    assert found.p_value == pytest.approx(0.1212, abs=5e-5)
+    assert any("disagree about no difference" in warning for warning in found.warnings)

@@ -56,10 +56,19 @@ def test_a_survey_that_is_not_published_is_refused() -> None:
     assert "'contentment' of the plan is not published" in refused('survey = "satisfaction"', 'survey = "contentment"')
 
 
+@pytest.mark.parametrize("part", ["brunner-munzel", "nps-difference", "proportional-odds", "chi-square"])
+def test_an_analysis_whose_effect_no_margin_can_be_held_against_is_refused(part: str) -> None:
+    sentence = refused(
+        'outcome = "recommend"\nanalysis = { part = "welch" }',
+        f'outcome = "recommend"\nanalysis = {{ part = "{part}" }}',
+    )
+    assert f"{part} gives no difference on the scale of 'recommend'" in sentence
+
+
 def test_an_analysis_that_needs_more_than_the_outcome_can_give_is_refused() -> None:
     sentence = refused(
         'outcome = "cost"\nanalysis = { part = "stratified-difference" }',
-        'outcome = "cost"\nanalysis = { part = "winsorised-difference", settings = { cap = 500 } }',
+        'outcome = "cost"\nanalysis = { part = "lin" }',
     )
-    assert "winsorised-difference needs rows, which cost-to-serve cannot give" in sentence
+    assert "lin needs rows, which cost-to-serve cannot give" in sentence
     assert sentence.endswith("Choose an analysis that needs no more than: assigned, moments.")

@@ -77,6 +77,7 @@ class ClusterRobust(_ByCluster):
 
     key = "cluster-robust"
     label = "Difference of means by clusters (CR2)"
+    on_scale = True
     reference = "Bell and McCaffrey 2002, Survey Methodology 28:169; Pustejovsky and Tipton 2018, JBES 36:672"
 
     correction: Literal["CR2", "CR1"] = "CR2"

@@ -35,6 +35,7 @@ class ExactPermutation(Analysis):
     key = "exact-permutation"
     label = "Exact permutation test of a rating"
     needs = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset({Scale.RATING, Scale.BINARY, Scale.COUNT})
     reference = "Pitman 1937, JRSS Suppl. 4:119; Streitberg and Roehmel 1986, Statistical Software Newsletter 12:10"
 

@@ -32,6 +32,7 @@ class _ModelOfClusters(Analysis):
     """What `mixed-model` and `gee` share."""
 
     needs = frozenset({Need.MOMENTS, Need.CLUSTERS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset(Scale) - {Scale.TIME}
     sizes = "difference of means"
 

@@ -71,6 +71,7 @@ class NonInferiority(AgainstMargin):
     key = "non-inferiority"
     label = "Not worse by more than a margin"
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset(Scale)
     reference = "Piaggio et al. 2012, JAMA 308:2594"
     sizes = "difference of means, positive where the pilot arm is better"
@@ -128,6 +129,7 @@ class NonInferiorityShares(AgainstMargin):
     key = "non-inferiority-shares"
     label = "Share not worse by more than a margin"
     needs = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset({Scale.BINARY})
     reference = "Farrington and Manning 1990, Statistics in Medicine 9:1447; Miettinen and Nurminen 1985, 4:213"
     sizes = "difference of shares, positive where the pilot arm is better"
@@ -185,6 +187,7 @@ class Equivalence(Analysis):
     key = "equivalence"
     label = "No different by more than a margin"
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset(Scale)
     reference = "Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15:657"
     sizes = "difference of means"

@@ -39,6 +39,8 @@ MISSING = "a value of a covariate"
 class _AdjustedDifference(Analysis):
     """What `cuped`, `ancova` and `lin` share."""
 
+    on_scale = True
+
     scales = frozenset(Scale) - {Scale.TIME}
     sizes = "difference of means"
 

@@ -58,6 +58,7 @@ class GroupSequential(Analysis):
     key = "group-sequential"
     label = "Difference of means at planned looks"
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset(Scale)
     reference = "Jennison and Turnbull 2000, Group Sequential Methods; Lan and DeMets 1983, Biometrika 70:659"
     sizes = "difference of means"
@@ -218,6 +219,7 @@ class AlwaysValidDifference(Analysis):
     key = "always-valid"
     label = "Difference of means, valid at any time"
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset(Scale)
     reference = "Johari et al. 2017, KDD; Waudby-Smith et al. 2024, Annals of Statistics 52:2613"
     sizes = "difference of means"

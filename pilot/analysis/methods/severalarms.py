@@ -70,6 +70,7 @@ class _Means(Analysis):
     """What the comparisons of means of several arms share."""
 
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset({Scale.RATING, Scale.BINARY, Scale.MONEY, Scale.COUNT})
 
     level: float

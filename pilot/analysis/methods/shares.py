@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,9 +55,9 @@ class OfShares(Analysis):
         """Why the measure is undefined; empty if it is defined."""
         return ""
 
+    @abstractmethod
     def _numbers(self, pair: Pair, control: YesOf, pilot: YesOf) -> dict[str, Any]:
         """Method, measure, estimate, interval, test and sentence."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Newcombe(OfShares):
 
     key = "newcombe"
     label = "Difference of shares (Newcombe)"
+    on_scale = True
     reference = "Newcombe 1998, Statistics in Medicine 17:873, method 10"
 
     level: Level = 0.95
@@ -95,6 +97,7 @@ class MiettinenNurminen(OfShares):
 
     key = "miettinen-nurminen"
     label = "Difference of shares (Miettinen-Nurminen)"
+    on_scale = True
     reference = "Miettinen and Nurminen 1985, Statistics in Medicine 4:213"
 
     level: Level = 0.95

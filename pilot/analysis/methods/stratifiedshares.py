@@ -135,6 +135,7 @@ class StratifiedMiettinenNurminen(OfStrata):
 
     key = "stratified-miettinen-nurminen"
     label = "Difference of shares by strata (Miettinen-Nurminen)"
+    on_scale = True
     reference = "Miettinen and Nurminen 1985, Statistics in Medicine 4:213"
 
     weights: Weights = "mantel-haenszel"

@@ -51,6 +51,7 @@ class SurveyWeighted(Analysis):
     key = "survey-weighted"
     label = "Difference of weighted means (survey design)"
     needs = frozenset({Need.ROWS, Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     columns = frozenset({"weights", "clusters"})
     scales = frozenset(Scale) - {Scale.TIME}
     reference = "Cochran 1977, Sampling Techniques; Lumley 2010, Complex Surveys; Lohr 2022, Sampling"
@@ -228,6 +229,7 @@ class WeightedResponse(Analysis):
     key = "weighted-response"
     label = "Difference of means weighted for nonresponse"
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset(Scale) - {Scale.TIME}
     reference = "Oh and Scheuren 1983; Little and Rubin 2019, Statistical Analysis with Missing Data, section 3.3"
     sizes = "difference of means"

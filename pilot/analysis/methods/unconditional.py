@@ -27,6 +27,8 @@ _DEFINITIONS: dict[str, str] = {
 class ExactTest(OfShares):
     """What the exact tests share: the score interval beside an exact p value."""
 
+    on_scale = True
+
     def _exact(self, pair: Pair, control: YesOf, pilot: YesOf, log_p: float, kind: str) -> dict[str, Any]:
         low, high = miettinen_nurminen(pilot, control, self.level)
         numbers = difference_numbers(pair, control, pilot, (low, high), self.level)

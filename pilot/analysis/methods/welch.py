@@ -20,6 +20,7 @@ class _DifferenceOfMeans(Analysis):
     """What `welch` and `stratified-difference` share."""
 
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
+    on_scale = True
     scales = frozenset(Scale)
     sizes = "difference of means"
 
