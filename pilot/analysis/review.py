@@ -86,7 +86,7 @@ def tails(pair: Pair) -> list[Check]:
     text = f"The standard deviation is {widest:.1f} times the mean"
     if widest < HEAVY:
         return [Check("heavy tails", widest, "pass", f"{text}.")]
-    text += ": a few large customers decide; look at winsorised-difference beside it, and keep the arms equally large."
+    text += ": a few large customers decide what the difference is."
     return [Check("heavy tails", widest, "warn", text)]
 
 
