@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, asdict, fields
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,17 @@ def compare(
     console.result(
         {**document, "chosen_because": choice.reason if choice else None},
         as_json,
-        lambda: as_text(found, f"Chosen: {analysis.key}. {choice.reason}" if choice else ""),
+        lambda: as_text(found, " ".join(_remarks(choice, evidence, reading))),
     )
     _fail_on_alarm(found)
+
+
+def _remarks(choice: Choice | None, evidence: Evidence, reading: dict[str, Any]) -> Iterator[str]:
+    """What was decided for whoever left it open."""
+    if choice:
+        yield f"Chosen: {choice.key}. {choice.reason}"
+    if reading["scale"] is None:
+        yield f"By its values {evidence.outcome} is taken for: {evidence.scale.value} (--scale says otherwise)."
 
 
 def _read(

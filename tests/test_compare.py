@@ -234,6 +234,7 @@ def test_negative_money_is_named(tmp_path: Path) -> None:
     done = run(path, "--arm", "arm", "--outcome", "spend", "--scale", "money")
     assert "row 3, column spend: -2.5 is negative, on the scale money" in str(done.exception)
     assert document(path, "--arm", "arm", "--outcome", "spend")["scale"] == "number"
+    assert "spend is taken for: number" in " ".join(run(path, "--arm", "arm", "--outcome", "spend").stdout.split())
 
 
 def test_a_weight_of_zero_is_named(tmp_path: Path) -> None:

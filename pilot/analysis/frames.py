@@ -252,7 +252,9 @@ def _arms(values: Sequence[str], control: str | None, source: Source) -> tuple[s
     """All arms, control first."""
     place = f"{source.path}, column {source.columns.arm}"
     _few(values, MAX_ARMS, place, "arms")
-    listed = ", ".join(values) or "none"
+    if not values:
+        raise InputError("there is no row with an arm", place=place, remedy="Each row needs the arm of its customer")
+    listed = ", ".join(values)
     if control is None:
         named = [value for value in values if value.casefold() in CONTROL_NAMES]
         if len(named) != 1:

@@ -123,7 +123,7 @@ def test_a_value_that_is_no_finite_number_is_named(tmp_path: Path, value: str) -
         ("arm,y\na,1\nb,2\n", "it is not clear which arm is control. Name it with --control. Arms: a, b"),
         ("arm,y\ncontrol,1\nControl,2\n", "it is not clear which arm is control"),
         ("arm,y\ncontrol,1\n", "all rows are in the arm 'control'"),
-        ("arm,y\n", "Arms: none"),
+        ("arm,y\n", "there is no row with an arm"),
         ("", "there is no column 'arm'"),
         ("arm,y,y\ncontrol,1,2\n", "two columns are called 'y'"),
         ("arm,y\ncontrol,1\npilot,1,2\n", "the file cannot be read"),
