@@ -32,7 +32,7 @@ class BetaDifference:
 
     Attributes:
         pilot: Parameters (a, b) of the pilot arm's law: a counts yes, b counts no. From 0.25 on all integrals are good to
-            7 digits.
+            6 digits.
         control: Those of control's.
     """
 
@@ -51,10 +51,10 @@ class BetaDifference:
 
     def above(self, threshold: float = 0.0) -> float:
         """The chance that the difference exceeds a threshold."""
-        ends = betainc(*self.control, np.clip(betaincinv(*self.pilot, _STEPS) - threshold, 0, 1))
+        ends = betainc(*self.control, np.clip(_share_at(self.pilot, _STEPS) - threshold, 0, 1))
         kinks = betainc(*self.control, np.clip([-threshold, 1 - threshold], 0, 1))
         chance, weight = _pieces(np.concatenate([_STEPS, ends, kinks]))
-        shares = betaincinv(*self.control, chance)
+        shares = _share_at(self.control, chance)
         return float(weight @ betaincc(*self.pilot, np.clip(shares + threshold, 0, 1)))
 
     def quantile(self, probability: float) -> float:
@@ -72,7 +72,7 @@ class BetaDifference:
 
         That of choosing control is this plus the expected difference.
         """
-        ends = np.concatenate([betaincinv(*law, _STEPS) for law in (self.pilot, self.control)])
+        ends = np.concatenate([_share_at(law, _STEPS) for law in (self.pilot, self.control)])
         share, weight = _pieces(ends)
         return float(weight @ (betainc(*self.pilot, share) * betaincc(*self.control, share)))
 
@@ -187,6 +187,13 @@ def _moments(law: FloatArray, values: FloatArray) -> tuple[float, float]:
 def _drawn(law: FloatArray, values: FloatArray, draws: int, seed: tuple[int, int]) -> FloatArray:
     weights = np.random.default_rng(seed).standard_gamma(law, size=(draws, len(law)))
     return np.asarray(weights @ values / weights.sum(axis=1))
+
+
+def _share_at(law: tuple[float, float], chance: FloatArray) -> FloatArray:
+    """The share not exceeded with a chance. scipy's inverse fails at some chances near 0, whose weight is nothing."""
+    found = np.asarray(betaincinv(*law, chance))
+    found[np.isnan(found) & (chance < 1e-9)] = 0.0
+    return found
 
 
 def _pieces(ends: FloatArray) -> tuple[FloatArray, FloatArray]:
