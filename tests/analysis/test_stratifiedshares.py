@@ -201,3 +201,11 @@ def test_too_little_is_an_outcome_with_a_reason(
     found = analysis.compare(evidence(np.array(yes), np.array(n)), "pilot")
     assert isinstance(found, NotEnoughData)
     assert reason in found.reason
+
+
+def test_a_share_almost_of_all_keeps_its_digits() -> None:
+    # Two roots of the cubic lie close together here; R 4.2.2: mantelhaen.test(..., correct = FALSE) has X^2 = 19.00000000.
+    n, yes = np.array([[14, 19], [27, 1]]), np.array([[14.0, 19.0], [27.0, 0.0]])
+    z = difference_z(yes, n, weights=n.prod(axis=0) / n.sum(axis=0))
+    assert z == pytest.approx(mantel_haenszel_z(yes, n), rel=1e-12)
+    assert z == pytest.approx(-math.sqrt(19), rel=1e-12)
