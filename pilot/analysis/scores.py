@@ -23,9 +23,6 @@ from pilot.analysis.tails import normal_quantile
 _NEAR = 1e-9
 """How close to the estimate a limit of a difference may lie."""
 
-_LOST = 1e-7
-"""How far from a root of the cubic its closed form may end."""
-
 _FAR = 700.0
 """Logarithm beyond which a ratio is taken for 0 or infinite."""
 
@@ -47,22 +44,13 @@ def restricted_shares(yes: npt.ArrayLike, n: npt.ArrayLike, difference: npt.Arra
     a = 1 + ratio
     b = -(1 + ratio + p1 + ratio * p0 + d * (ratio + 2)) / (3 * a)
     c = (d * d + d * (2 * p1 + ratio + 1) + p1 + ratio * p0) / a
-    e = -p1 * d * (1 + d) / a
-    v = b**3 - b * c / 2 + e / 2
+    v = b**3 - b * c / 2 - p1 * d * (1 + d) / (2 * a)
     u = np.copysign(np.sqrt(np.maximum(b * b - c / 3, 0.0)), v)
     cosine = np.divide(v, u**3, out=np.ones_like(u), where=u != 0)
-    pilot = _polished(2 * u * np.cos((math.pi + np.arccos(np.clip(cosine, -1, 1))) / 3) - b, b, c, e)
+    pilot = 2 * u * np.cos((math.pi + np.arccos(np.clip(cosine, -1, 1))) / 3) - b
+    # without a difference two roots may meet, and a cosine would lose half the digits of what is simply the pooled share
     pilot = np.where(d == 0, (yes0 + yes1) / (n0 + n1), np.clip(pilot, np.maximum(d, 0), np.minimum(1 + d, 1)))
     return np.stack([np.clip(pilot - d, 0, 1), pilot])
-
-
-def _polished(root: FloatArray, b: FloatArray, c: FloatArray, e: FloatArray) -> FloatArray:
-    """The root of `x^3 + 3 b x^2 + c x + e` near this one: where two roots are close, the cosine loses half its digits."""
-    for _ in range(2):
-        value, slope = ((root + 3 * b) * root + c) * root + e, (3 * root + 6 * b) * root + c
-        step = np.divide(value, slope, out=np.zeros_like(root), where=np.abs(slope) > _NEAR)
-        root = root - np.clip(step, -_LOST, _LOST)
-    return root
 
 
 def difference_z(
