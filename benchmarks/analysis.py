@@ -25,6 +25,7 @@ from pilot.analysis.frames import Columns, read_evidence
 from pilot.analysis.methods.bootstrap import Bootstrap
 from pilot.analysis.methods.regression import Cuped
 from pilot.analysis.methods.welch import Welch
+from pilot.analysis.rankscores import exact_ranks
 
 LEVELS = np.arange(1.0, 6.0)
 SHARES = (0.03, 0.07, 0.18, 0.42, 0.30)
@@ -115,19 +116,31 @@ def _tea(path: Path, covariate: str | None) -> Work:
 
 
 def permutation(sizes: Sequence[int]) -> None:
-    """The exact p of a rating beside scipy's shuffles."""
-    print(f"\nPermutation test of a rating (scipy: {RESAMPLES:,} shuffles, scaled up from 19)")
-    print(f"{'rows':>12}{'exact, ms':>12}{'log p':>10}{'scipy, s':>12}{'ratio':>12}{'growth':>8}")
-    rng, ours = np.random.default_rng(1), []
+    """The exact p of a rating, of its ranks and inside strata, from counts, beside scipy's shuffles."""
+    print(f"\nPermutation test of a rating from counts (scipy: {RESAMPLES:,} shuffles, scaled up from 19)")
+    head = "".join(f"{name:>14}{'growth':>8}" for name in ("mean, ms", "4 strata, ms", "ranks, ms"))
+    print(f"{'rows':>12}{head}{'log p':>10}{'scipy, s':>12}{'ratio':>12}")
+    rng = np.random.default_rng(1)
+    ours: dict[str, list[float]] = {"mean": [], "strata": [], "ranks": []}
     for place, rows in enumerate(sizes):
         control, pilot = (rng.choice(LEVELS, rows // 2, p=SHARES) for _ in range(2))
         counts = np.array([[(arm == level).sum() for level in LEVELS] for arm in (control, pilot)])[:, None]
-        found = alternately({"exact": lambda counts=counts: exact_permutation(counts, LEVELS)}, 5)
-        ours.append(found["exact"])
+        found = alternately(_exact(counts, rng.multinomial(rows // 8, SHARES, size=(2, 4))), 30)
+        cells = []
+        for name, times in ours.items():
+            times.append(found[name])
+            cells.append(f"{1000 * times[-1]:14.2f}{growth(sizes[: place + 1], times):>8}")
         scipy = cpu(lambda a=pilot, b=control: _shuffle(a, b)) * RESAMPLES / 19 if rows <= 100_000 else None
-        peer = f"{scipy:12.1f}{scipy / ours[-1]:12,.0f}" if scipy else f"{'-':>12}{'-':>12}"
-        log_p = exact_permutation(counts, LEVELS).log_p
-        print(f"{rows:>12,}{1000 * ours[-1]:12.2f}{log_p:10.3f}{peer}{growth(sizes[: place + 1], ours):>8}")
+        peer = f"{scipy:12.1f}{scipy / found['mean']:12,.0f}" if scipy else f"{'-':>12}{'-':>12}"
+        print(f"{rows:>12,}{''.join(cells)}{exact_permutation(counts, LEVELS).log_p:10.3f}{peer}")
+
+
+def _exact(counts: np.ndarray, strata: np.ndarray) -> dict[str, Work]:
+    return {
+        "mean": lambda: exact_permutation(counts, LEVELS),
+        "strata": lambda: exact_permutation(strata, LEVELS),
+        "ranks": lambda: exact_ranks(counts),
+    }
 
 
 def _shuffle(pilot: np.ndarray, control: np.ndarray) -> object:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from pilot.errors import PilotError
+
 Item = TypeVar("Item")
 
 json_option = click.option(
@@ -60,8 +62,23 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def result(data: Any, as_json: bool, text: Callable[[], str]) -> None:
-    """Print a command's result on stdout: `data` as JSON, or what `text()` returns."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str) if as_json else text())
+    """Print a command's result on stdout: `data` as JSON, or what `text()` returns.
+
+    Raises:
+        PilotError: A number in `data` is not finite, so there is no JSON of it.
+    """
+    click.echo(_json(data) if as_json else text())
+
+
+def _json(data: Any) -> str:
+    try:
+        return json.dumps(data, ensure_ascii=False, indent=2, default=str, allow_nan=False)
+    except ValueError as error:
+        raise PilotError(
+            "a number of the result is not finite, which JSON cannot hold",
+            place="--json",
+            remedy="Run the command without --json to see it, and correct the setting or file that it comes from",
+        ) from error
 
 
 def table(columns: list[str], rows: Iterable[Iterable[object]], *, title: str = "") -> str:

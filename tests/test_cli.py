@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from pilot.cli import group
-from pilot.console import LazyGroup, count
+from pilot.console import LazyGroup, count, result
 from pilot.demo import summary
+from pilot.errors import PilotError
 from pilot.mail import commands as mail
 from pilot.mail.service import SendResult
 
@@ -71,3 +72,9 @@ def test_large_numbers_are_grouped() -> None:
     )
     flow = {"control": {"complete": 1500, "invited": 3000}}
     assert summary._survey(flow) == "control 1,500 of 3,000 answered (50%)"
+
+
+def test_what_is_not_json_is_never_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PilotError, match="--json: a number of the result is not finite"):
+        result({"p": [float("-inf")]}, True, str)
+    assert capsys.readouterr().out == ""

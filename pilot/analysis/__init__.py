@@ -26,6 +26,8 @@ from pilot.analysis.planning import Losses, SampleSize, plan_size
 from pilot.analysis.precision import survey_precision, survey_size
 from pilot.analysis.ratios import hedges_g
 from pilot.analysis.representativeness import Dispositions, against_population, partial_r, r_indicator, response_rates
+from pilot.analysis.rerandomisation import Criterion, RerandomisedLaw, acceptance_threshold
+from pilot.analysis.rerandomisationtest import rerandomisation_test
 from pilot.analysis.sequential import Bounds, classical_bounds, spending_bounds
 from pilot.analysis.shares import agresti_caffo, clopper_pearson, miettinen_nurminen, newcombe, wilson
 from pilot.analysis.sizing import Expected
@@ -39,6 +41,7 @@ __all__ = [
     "Choice",
     "Clusters",
     "Comparison",
+    "Criterion",
     "Dispositions",
     "Evidence",
     "ExactPermutation",
@@ -53,6 +56,7 @@ __all__ = [
     "NonInferiority",
     "NotEnoughData",
     "PermutationLaw",
+    "RerandomisedLaw",
     "Rows",
     "SampleRatio",
     "SampleSize",
@@ -60,6 +64,7 @@ __all__ = [
     "StratifiedDifference",
     "VerdictChances",
     "Welch",
+    "acceptance_threshold",
     "against_population",
     "agresti_caffo",
     "battery_scores",
@@ -92,6 +97,7 @@ __all__ = [
     "proportional_odds",
     "r_indicator",
     "rake",
+    "rerandomisation_test",
     "response_rates",
     "spending_bounds",
     "standardised",

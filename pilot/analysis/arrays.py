@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,6 @@ def evidence_of(
     for name in set(arm) - set(arms):
         raise InputError(f"unknown arm {name!r}", place=outcome, remedy=f"Arms: {', '.join(arms)}")
     strata = sorted(set(labels) | set(population or ()))
-    shape = (len(arms), len(strata))
     rows = Rows(
         np.array([list(arms).index(name) for name in arm], dtype=np.int64),
         np.searchsorted(strata, labels).astype(np.int64),
@@ -60,9 +60,6 @@ def evidence_of(
         columns,
         None if cluster is None else np.unique(np.asarray(cluster), return_inverse=True)[1].astype(np.int64),
     )
-    levels = np.unique(rows.value)
-    counted = scale in (Scale.RATING, Scale.BINARY, Scale.COUNT) and len(levels) <= _LEVELS
-    joint = _joint((outcome, *columns), rows, shape)
     return Evidence(
         outcome=outcome,
         scale=scale,
@@ -70,13 +67,23 @@ def evidence_of(
         arms=tuple(arms),
         strata=tuple(strata),
         population=None if population is None else np.array([population.get(label, 0) for label in strata]),
-        levels=tuple(levels.tolist()) if counted else (),
-        counts=_counts(rows, levels, shape) if counted else None,
-        moments=Moments(joint.n, joint.mean[..., 0], joint.cross[..., 0, 0]),
-        joint=joint if columns else None,
-        clusters=None if rows.cluster is None else _clusters(rows, rows.cluster),
         rows=rows,
+        **_summed(outcome, scale, rows, (len(arms), len(strata))),
     )
+
+
+def _summed(outcome: str, scale: Scale, rows: Rows, shape: tuple[int, int]) -> dict[str, Any]:
+    """What evidence holds of rows beside themselves: levels with their counts, moments, and clusters."""
+    levels = np.unique(rows.value)
+    counted = scale in (Scale.RATING, Scale.BINARY, Scale.COUNT) and len(levels) <= _LEVELS
+    joint = _joint((outcome, *rows.covariates), rows, shape)
+    return {
+        "levels": tuple(levels.tolist()) if counted else (),
+        "counts": _counts(rows, levels, shape) if counted else None,
+        "moments": Moments(joint.n, joint.mean[..., 0], joint.cross[..., 0, 0]),
+        "joint": joint if rows.covariates else None,
+        "clusters": None if rows.cluster is None else _clusters(rows, rows.cluster),
+    }
 
 
 def _check(columns: Mapping[str, Sequence[str | int] | None], numbers: Mapping[str, FloatArray]) -> None:

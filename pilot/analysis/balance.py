@@ -46,7 +46,7 @@ def standardised(n: npt.ArrayLike, mean: npt.ArrayLike, m2: npt.ArrayLike) -> St
         m2: Their centred sums of squares.
 
     Returns:
-        The difference, or None where an arm has fewer than two units, or means differ without any spread.
+        The difference, or None where an arm has fewer than two units, or neither has any spread to measure it by.
 
     Reference: Austin 2009, Statistics in Medicine 28:3083; standard error of Hedges and Olkin 1985, ch. 5.
     """
@@ -55,9 +55,9 @@ def standardised(n: npt.ArrayLike, mean: npt.ArrayLike, m2: npt.ArrayLike) -> St
         return None
     control, pilot = (float(value) for value in squares / (units - 1))
     gap, spread = float(means[1] - means[0]), math.sqrt((control + pilot) / 2)
-    if spread == 0 and gap != 0:
+    if spread == 0:
         return None
-    difference = gap / spread if spread > 0 else 0.0
+    difference = gap / spread
     error = math.sqrt(float((1 / units).sum()) + difference**2 / (2 * float(units.sum())))
     return Standardised(difference, error, pilot / control if control > 0 else None)
 

@@ -1,10 +1,9 @@
-"""Posterior laws of a difference: of two shares (beta), of two mean ratings (Dirichlet), of two means (normal).
+"""Posterior laws of a difference: of two shares (beta), and of two means (normal). Those of mean ratings are in `dirichlet`.
 
 Beta posteriors are integrated numerically: the pieces of the integral end at quantiles of both laws, close together in
-the tails, so that neither a steep nor a flat posterior loses digits. Dirichlet posteriors have exact moments; their
-quantiles come from seeded draws, and the error of these is given.
+the tails, so that neither a steep nor a flat posterior loses digits.
 
-Reference: Gelman et al. 2013, Bayesian Data Analysis, ch. 2, 3 and 5; Spiegelhalter, Freedman and Parmar 1994, JRSS A 157:357.
+Reference: Gelman et al. 2013, Bayesian Data Analysis, ch. 2 and 5; Spiegelhalter, Freedman and Parmar 1994, JRSS A 157:357.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import betainc, betaincc, betaincinv, ndtr
 
 from pilot.analysis.moments import FloatArray
@@ -110,83 +108,6 @@ def normal_posterior(estimate: float, standard_error: float, prior_mean: float, 
     """
     own, before = 1 / standard_error**2, 1 / prior_sd**2
     return NormalDifference((own * estimate + before * prior_mean) / (own + before), 1 / math.sqrt(own + before))
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnDifference:
-    """A difference of mean ratings: exact moments, and draws sorted from lowest to highest.
-
-    Attributes:
-        mean, sd: Exact.
-        draws: Sorted.
-    """
-
-    mean: float
-    sd: float
-    draws: FloatArray
-
-    def above(self, threshold: float = 0.0) -> float:
-        """The share of draws beyond a threshold; ties count by half."""
-        left, right = (np.searchsorted(self.draws, threshold, side=side) for side in ("left", "right"))
-        return 1 - float(left + right) / (2 * len(self.draws))
-
-    def chance_error(self, chance: float) -> float:
-        """Monte Carlo standard error of a chance."""
-        return math.sqrt(chance * (1 - chance) / len(self.draws))
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The interval with equal chances beyond either end."""
-        low, high = np.quantile(self.draws, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
-
-    def limit_error(self, level: float = 0.95) -> float:
-        """Monte Carlo standard error of the less certain limit, from how densely draws lie about it."""
-        tail = (1 - level) / 2
-        step = self.chance_error(tail)
-        around = np.quantile(
-            self.draws, np.clip([[tail - step, tail + step], [1 - tail - step, 1 - tail + step]], 0, 1)
-        )
-        return float(np.diff(around, axis=1).max() / 2)
-
-    def expected_loss(self) -> float:
-        """Expected size of a fall; a rise counts as 0."""
-        return float(np.maximum(-self.draws, 0).mean())
-
-
-def dirichlet_difference(
-    counts: npt.ArrayLike, levels: npt.ArrayLike, prior: float = 1.0, *, draws: int = 100_000, seed: int = 1
-) -> DrawnDifference:
-    """The difference of mean ratings, where the shares of the levels follow a Dirichlet law in each arm.
-
-    Arms take turns with two streams of random numbers: swapping them mirrors the draws exactly.
-
-    Args:
-        counts: Answers by (arm, level), control first.
-        levels: Values of the levels.
-        prior: Answers that the prior is worth in each arm, spread evenly over the levels; above 0.
-        draws: Draws from the posterior, in all.
-        seed: Of the random numbers.
-    """
-    table, values = np.asarray(counts, dtype=np.float64), np.asarray(levels, dtype=np.float64)
-    centre = float(values.mean())
-    laws = table + prior / len(values)
-    means, variances = zip(*(_moments(law, values - centre) for law in laws), strict=True)
-    half = (draws + 1) // 2
-    streams = [[_drawn(law, values - centre, half, (seed, stream)) for stream in (0, 1)] for law in laws]
-    (control0, control1), (pilot0, pilot1) = streams
-    found = np.sort(np.concatenate([pilot1 - control0, pilot0 - control1]))
-    return DrawnDifference(means[1] - means[0], math.sqrt(sum(variances)), found)
-
-
-def _moments(law: FloatArray, values: FloatArray) -> tuple[float, float]:
-    share = law / law.sum()
-    mean = float(share @ values)
-    return mean, float(share @ (values - mean) ** 2) / (float(law.sum()) + 1)
-
-
-def _drawn(law: FloatArray, values: FloatArray, draws: int, seed: tuple[int, int]) -> FloatArray:
-    weights = np.random.default_rng(seed).standard_gamma(law, size=(draws, len(law)))
-    return np.asarray(weights @ values / weights.sum(axis=1))
 
 
 def _share_at(law: tuple[float, float], chance: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Units that come in clusters (a sales rep's customers): robust errors, intraclass correlation, size.
+"""Units that come in clusters (a sales rep's customers): robust errors, intraclass correlation, design effect.
 
 All of it needs the clusters' moments only: residuals inside a cluster and arm sum to nothing in every estimate.
 """
@@ -12,9 +12,6 @@ import numpy as np
 
 from pilot.analysis.means import MeanDifference
 from pilot.analysis.moments import Clusters, FloatArray, IntArray
-from pilot.analysis.noncentral import t_power
-from pilot.analysis.sizing import Expected
-from pilot.errors import InputError
 
 _ZERO = 1e-10
 """An eigenvalue of an adjustment matrix below this is 0: a stratum's fixed effect leaves nothing of the cluster."""
@@ -35,33 +32,6 @@ class WholeClusters:
     n: IntArray
     mean: FloatArray
     m2: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class ClusteredExpected(Expected):
-    """What a planner expects of units that come in clusters.
-
-    Attributes:
-        icc: Intraclass correlation, the share of the variance that lies between clusters.
-        cluster_size: Mean number of units per cluster.
-        size_variation: Coefficient of variation of the clusters' sizes.
-    """
-
-    icc: float = 0.05
-    cluster_size: float = 10.0
-    size_variation: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be expected.
-
-        Raises:
-            InputError: As for `Expected`; or a correlation outside 0 to 1, a size below 1, a negative variation.
-        """
-        Expected.__post_init__(self)
-        if not 0 <= self.icc <= 1:
-            raise InputError(f"{self.icc:g} is no share of a variance", place="icc", remedy="It lies from 0 to 1")
-        if not 1 <= self.cluster_size < math.inf or not 0 <= self.size_variation < math.inf:
-            raise InputError("clusters have one unit or more, and a variation of 0 or more", place="cluster_size")
 
 
 def cluster_robust(clusters: Clusters, *, by_strata: bool = True, simple: bool = False) -> MeanDifference | None:
@@ -157,29 +127,6 @@ def design_effect(mean_size: float, icc: float, variation: float = 0.0) -> float
     Reference: Eldridge, Ashby and Kerry 2006, Int. J. Epidemiology 35:1292; Donner and Klar 2000, 5.2.
     """
     return 1 + ((1 + variation**2) * mean_size - 1) * icc
-
-
-def cluster_power(expected: Expected, effect: float, n: tuple[float, float], level: float) -> float:
-    """The chance that a comparison of clusters shows a difference of means.
-
-    The spread of the units, inflated by the design effect, with as many degrees of freedom as clusters allow.
-
-    Args:
-        expected: Must be a `ClusteredExpected`.
-        effect: The true difference of means.
-        n: Units, not clusters, of control and of the pilot arm.
-        level: Two-sided confidence level of the test.
-
-    Raises:
-        InputError: Nothing is said of the clusters.
-    """
-    if not isinstance(expected, ClusteredExpected):
-        raise InputError("the intraclass correlation and the size of clusters are needed", place="icc")
-    inflation = design_effect(expected.cluster_size, expected.icc, expected.size_variation)
-    control, pilot = (spread**2 * inflation / size for spread, size in zip(expected.spreads, n, strict=True))
-    return t_power(
-        effect, (control, pilot), (n[0] / expected.cluster_size - 1, n[1] / expected.cluster_size - 1), level
-    )
 
 
 def design_of(clusters: Clusters, *, by_strata: bool) -> FloatArray:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from pilot.errors import PluginError
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,20 @@ class Comparison:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON values, marked `"kind": "comparison"`."""
-        return {"kind": "comparison", **asdict(self)}
+        """Plain JSON values, marked `"kind": "comparison"`.
+
+        Raises:
+            PluginError: The analysis gave a number that is not finite.
+        """
+        written = asdict(self)
+        for name, value in {**written, **self.details}.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise PluginError(
+                    f"{self.analysis} gave {value} as {name}",
+                    place=self.outcome,
+                    remedy="Look for a setting or a value far out of scale, or take another analysis",
+                )
+        return {"kind": "comparison", **written}
 
 
 @dataclass(frozen=True, slots=True)

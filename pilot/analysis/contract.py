@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar
 
 from pilot.analysis.comparison import Comparison, NotEnoughData
 from pilot.analysis.evidence import Evidence, Need, Scale
-from pilot.analysis.sizing import Expected, smallest_effect, smallest_size
+from pilot.analysis.sizing import Expected, check_planned, smallest_effect, smallest_size
 from pilot.errors import InputError
 from pilot.parts import Part
 
@@ -32,6 +34,12 @@ class Analysis(Part):
     sizes: ClassVar[str] = ""
     on_scale: ClassVar[bool] = False
     columns: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let `power` of every analysis, also of other plugins, refuse what no formula notices: effects or units of nan."""
+        super().__init_subclass__(**options)
+        if "power" in vars(cls):
+            cls.power = _checked(cls.power)  # type: ignore[assignment,method-assign]
 
     @abstractmethod
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
@@ -61,7 +69,8 @@ class Analysis(Part):
             n: Analysed units of control and of the pilot arm; fractions are allowed.
 
         Raises:
-            InputError: This analysis plans no sizes, or `expected` lacks what it needs for that.
+            InputError: This analysis plans no sizes, `expected` lacks what it needs for that, or the effect or a number of
+                units is not finite.
         """
         raise InputError(
             f"{self.key} plans no sample size", place=self.key, remedy="Plan with an analysis that does, such as welch"
@@ -90,3 +99,15 @@ class Analysis(Part):
             InputError: As for `power`; or no effect is large enough.
         """
         return smallest_effect(lambda effect: self.power(expected, effect, n), sign, power, place=self.key)
+
+
+_Power = Callable[[Any, Expected, float, tuple[float, float]], float]
+
+
+def _checked(power: _Power) -> _Power:
+    @wraps(power)
+    def checked(self: Analysis, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        check_planned(effect, n)
+        return power(self, expected, effect, n)
+
+    return checked

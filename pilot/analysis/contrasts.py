@@ -15,6 +15,7 @@ from pilot.analysis.means import Layers, MeanDifference, layers
 from pilot.analysis.moments import FloatArray, IntArray, Joint, Rows
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import effect, reading, sentence
+from pilot.analysis.strata import whole
 from pilot.analysis.tails import p_value
 
 
@@ -75,10 +76,10 @@ def left_aside(pair: Pair, used: Pair, lacking: str) -> list[Check]:
         used: Those analysed.
         lacking: What the others lack, such as `a value of a covariate`.
     """
-    count = sum(pair.sizes) - sum(used.sizes)
+    count = sum(whole(pair).sizes) - sum(whole(used).sizes)
     if count <= 0:
         return []
-    text = f"{count:,} of {sum(pair.sizes):,} {pair.units} lack {lacking} and are not in the analysis."
+    text = f"{count:,} of {sum(whole(pair).sizes):,} {pair.units} lack {lacking} and are not in the analysis."
     return [Check("not analysed", float(count), "warn", text)]
 
 

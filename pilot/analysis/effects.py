@@ -13,17 +13,27 @@ from pilot.analysis import review
 from pilot.analysis.comparison import ArmSummary, Check, Comparison
 from pilot.analysis.contract import Analysis
 from pilot.analysis.means import MeanDifference, layers, mean_difference
-from pilot.analysis.moments import FloatArray, pooled
+from pilot.analysis.moments import pooled
 from pilot.analysis.pairs import Pair
+from pilot.analysis.strata import NO_COMMON_STRATUM, Inside, inside_strata, likeness, strata_weights, unlike
 
-Level = Annotated[float, Field(gt=0.5, lt=1)]
-"""A two-sided confidence level."""
+Level = Annotated[float, Field(gt=0.5, le=0.9999999999)]
+"""A two-sided confidence level. Nearer to 1 quantiles lose their digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A difference of means, how it was made, and what was looked at beside it."""
+    """A difference of means, how it was made, and what was looked at beside it.
 
+    Attributes:
+        pair: The arms, seen through the strata that were compared.
+        difference: The difference.
+        method: One line.
+        arms: The arms' own numbers.
+        checks: Assumptions looked at.
+    """
+
+    pair: Pair
     difference: MeanDifference
     method: str
     arms: tuple[ArmSummary, ArmSummary]
@@ -37,10 +47,11 @@ def effect(pair: Pair, *, by_strata: bool) -> Effect | str:
         pair: The arms.
         by_strata: Whether to compare inside strata and weight them to the population.
     """
-    lack = lacking(pair)
+    seen = inside_strata(pair) if by_strata else pair
+    lack = lacking(seen)
     if lack:
         return lack
-    return _stratified(pair) if by_strata and pair.stratified else _plain(pair)
+    return _stratified(seen) if by_strata and pair.stratified else _plain(seen)
 
 
 def lacking(pair: Pair) -> str:
@@ -48,6 +59,9 @@ def lacking(pair: Pair) -> str:
     for summary in pair.summaries():
         if summary.n == 0:
             return f"{summary.arm} has no {pair.units}"
+    if isinstance(pair, Inside) and not pair.kept.any():
+        return NO_COMMON_STRATUM
+    for summary in pair.summaries():
         if summary.n == 1:
             return f"{summary.arm} has only one of the {pair.units}; a spread needs at least two"
     if not pair.m2.any() and all(summary.sd == 0 for summary in pair.summaries()):
@@ -60,6 +74,8 @@ def record(
 ) -> Comparison:
     """A comparison of this pair by this analysis; every check that did not pass becomes a warning."""
     every = (*checks, *review.disagreement(numbers), *review.excluded(pair))
+    if analysis.on_scale and not unlike(every):
+        every = (*every, *likeness(pair, every))
     if not any("cluster" in check.name for check in every):
         every = (*every, *review.ignored(analysis, pair))
     return Comparison(
@@ -82,7 +98,7 @@ def _plain(pair: Pair) -> Effect | str:
     if difference is None:
         return f"the {pair.units} show no spread to measure uncertainty by"
     checks = (*_common(pair), *review.balance(pair))
-    return Effect(difference, "Welch's t, unequal variances", pair.summaries(), checks)
+    return Effect(pair, difference, "Welch's t, unequal variances", pair.summaries(), checks)
 
 
 def _stratified(pair: Pair) -> Effect | str:
@@ -96,7 +112,8 @@ def _stratified(pair: Pair) -> Effect | str:
     checks = (*_common(pair), *review.cells(pair, found))
     strata = "1 stratum" if found.n.shape[1] == 1 else f"{found.n.shape[1]} strata"
     method = f"Stratified difference, {strata} weighted by {source}, Satterthwaite's t"
-    return Effect(difference, method, pair.summaries(np.asarray(difference.means)), checks)
+    arms = pair.summaries(np.asarray(difference.means))
+    return Effect(pair, difference, method, arms, checks)
 
 
 def _common(pair: Pair) -> tuple[Check, ...]:
@@ -108,13 +125,3 @@ def _common(pair: Pair) -> tuple[Check, ...]:
         *review.rare(pair),
         *review.response(pair),
     )
-
-
-def strata_weights(pair: Pair) -> tuple[FloatArray, str]:
-    """The strata's weights, the best that is known, and what they are."""
-    evidence = pair.evidence
-    if evidence.population is not None and evidence.population.any():
-        return evidence.population.astype(np.float64), "population"
-    if evidence.assigned is not None and evidence.assigned.any():
-        return evidence.assigned.sum(axis=0).astype(np.float64), "assigned customers"
-    return pair.everywhere.astype(np.float64), f"{pair.units} of all arms"

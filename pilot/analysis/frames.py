@@ -31,6 +31,9 @@ _RATING_LEVELS = 11
 _WHOLE = "CASE WHEN x0 = floor(x0) AND abs(x0) <= 1000 THEN x0 END"
 """SQL of a value that may be a level."""
 
+_BROKEN = "x0 <> floor(x0)"
+"""SQL of a value that is no whole number."""
+
 _COUNTED = (Scale.RATING, Scale.BINARY, Scale.COUNT)
 
 
@@ -96,6 +99,7 @@ def read_evidence(
     scale = scale or _scale(kept, source)
     found = _levels(kept, scale, levels, source)
     _check_sign(scale, source)
+    _check_whole(scale, kept, levels, source)
     cells = _Cells(arms, strata)
     return Evidence(
         outcome=columns.outcome,
@@ -322,6 +326,17 @@ def _check_sign(scale: Scale, source: Source) -> None:
             f"is negative, on the scale {scale.value}",
             "Correct it, or use the scale number where values may be negative",
         )
+
+
+def _check_whole(scale: Scale, groups: Sequence[_Group], given: Sequence[float] | None, source: Source) -> None:
+    """Counts are whole numbers, and ratings are unless all their levels are named."""
+    remedy = {
+        Scale.RATING: "Name all values of the rating with --levels 1,1.5,2,... or use the scale number",
+        Scale.COUNT: "Correct it, or use the scale number",
+    }
+    broken = any(group.level is None or group.level % 1 for group in groups)
+    if given is None and scale in remedy and broken and source.any(_BROKEN):
+        source.name_first(_BROKEN, f"is no whole number, on the scale {scale.value}", remedy[scale])
 
 
 def _excluded(

@@ -8,7 +8,7 @@ Biometrics 41:361.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,9 @@ import numpy.typing as npt
 from scipy.special import chdtrc, chdtri
 
 from pilot.analysis.moments import FloatArray
+from pilot.analysis.noncentral import f_power
 from pilot.analysis.tails import log_f_upper, t_quantile
+from pilot.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +132,39 @@ def gail_simon(estimates: npt.ArrayLike, standard_errors: npt.ArrayLike) -> tupl
     others = len(z) - 1
     chances = (math.comb(others, k) / 2**others * float(chdtrc(k, smaller)) for k in range(1, others + 1))
     return smaller, min(1.0, sum(chances))
+
+
+def interaction_power(
+    effect: float, spreads: tuple[float, float], n: tuple[float, float], strata: Sequence[float], level: float
+) -> float:
+    """The chance that Welch's F shows that effects differ between strata, by the noncentral F law.
+
+    Args:
+        effect: Standard deviation of the true effects between strata, as the analysis estimates it: of two strata, the
+            difference of their effects over the root of 2.
+        spreads: Standard deviations inside the strata, of control and of the pilot arm.
+        n: Their units over all strata, divided over these by their shares.
+        strata: Shares of the strata; they need not sum to 1.
+        level: Confidence level of the test.
+
+    Raises:
+        InputError: There are fewer than two strata.
+
+    Reference: Jan and Shieh 2014, British J. Mathematical and Statistical Psychology 67:72, for Welch's F.
+    """
+    if len(strata) < 2:
+        raise InputError("the shares of at least two strata are needed", place="strata")
+    share = np.asarray(strata, dtype=np.float64) / math.fsum(strata)
+    cells = np.outer(n, share)
+    if cells.min() <= 1:
+        return 0.0
+    parts = np.square(spreads)[:, None] / cells
+    variances = parts.sum(axis=0)
+    df = variances**2 / (parts**2 / (cells - 1)).sum(axis=0)
+    variation = Variation(np.zeros(len(share)), variances, df)
+    # Weights are the shares, over which effects of this standard deviation deviate by 1 - sum share^2 of its square.
+    centre = effect**2 * (1 - float(share @ share)) * float((1 / variances).sum())
+    return f_power(centre, variation.between, variation.f[1], level)
 
 
 def _root(function: Callable[[float], float], high: float) -> float:

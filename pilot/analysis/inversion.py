@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
+from pilot.analysis.lobes import reach
 from pilot.analysis.moments import FloatArray, IntArray
 from pilot.analysis.permutation import ComplexArray, PermutationLaw, exact_permutation
 from pilot.analysis.tails import normal_quantile
@@ -159,7 +160,7 @@ class _Joint:
         n0, n1 = int(control.sum()), int(pilot.sum())
         share = n1 / (n0 + n1)
         spread = max(n0, n1) * share * (1 - share)
-        phases = _quick(min(max(n0, n1) + 1, 2 * _bernstein(spread, 1) + 1))
+        phases = _quick(min(max(n0, n1) + 1, 2 * reach(spread, 1, EXPONENT) + 1))
         first = 0 if phases > max(n0, n1) else max(0, round(n0 * share) - phases // 2)
         moves = np.arange(first, min(n0, n1, first + phases - 1) + 1)
         drawn = self._drawn(control, share, phases, angles)[moves % phases]
@@ -182,10 +183,10 @@ class _Joint:
 def _kept(whole: tuple[int, int], expected: float, variance: float, widest: int) -> tuple[int, int]:
     """Lowest value and number of values to keep of a sum: all, or those around what is expected that have a chance."""
     least, most = whole
-    reach = _bernstein(variance, widest)
-    if 2 * reach + 1 >= most - least + 1:
+    far = reach(variance, widest, EXPONENT)
+    if 2 * far + 1 >= most - least + 1:
         return least, _quick(most - least + 1)
-    return max(least, round(expected) - reach), _quick(2 * reach + 1)
+    return max(least, round(expected) - far), _quick(2 * far + 1)
 
 
 def _quick(points: int) -> int:
@@ -193,12 +194,6 @@ def _quick(points: int) -> int:
     from scipy.fft import next_fast_len
 
     return int(next_fast_len(points))
-
-
-def _bernstein(variance: float, widest: float) -> int:
-    """Distance from the mean that a sum of independent terms exceeds with a chance below 2 exp(-EXPONENT)."""
-    bend = EXPONENT * widest / 3
-    return math.ceil(bend + math.sqrt(bend**2 + 2 * EXPONENT * variance))
 
 
 def _extreme(times: IntArray, drawn: int, steps: IntArray, sign: int) -> int:

@@ -22,12 +22,15 @@ MAX_STRATA = 200
 
 _STEPS = 200
 _FARTHEST = 25.0
-"""Beyond this log odds ratio a maximum is taken to lie at infinity."""
+"""Beyond this log odds ratio, threshold or shift of a stratum a maximum is taken to lie at infinity."""
 
 _CONVERGED = 1e-9
 
 _SMALLEST = 1e-140
 """Chances below this, met on the way only, are taken as this: its square still has a reciprocal."""
+
+_CLOSE = 1e-4
+"""How far the log likelihood at a limit may be from the height that it should have."""
 
 _NOWHERE = -1e100
 """Stands for a likelihood of zero in a root search, which cannot use infinity."""
@@ -87,14 +90,18 @@ class ProportionalOdds:
         half = normal_quantile((1 + level) / 2) * self.standard_error
         return self.beta - half, self.beta + half
 
-    def profile_interval(self, level: float = 0.95) -> tuple[float, float]:
+    def profile_interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Log odds ratios that the likelihood ratio test does not refute.
+
+        Returns:
+            The limits, or None where the likelihood cannot be followed as far as one of them.
 
         Reference: Venzon and Moolgavkar 1988, Applied Statistics 37:87.
         """
-        return self._limit(level, -1), self._limit(level, 1)
+        low, high = self._limit(level, -1), self._limit(level, 1)
+        return None if low is None or high is None else (low, high)
 
-    def _limit(self, level: float, side: int) -> float:
+    def _limit(self, level: float, side: int) -> float | None:
         from scipy.optimize import brentq
 
         drop, model = normal_quantile((1 + level) / 2) ** 2 / 2, self._model
@@ -102,12 +109,14 @@ class ProportionalOdds:
 
         def excess(distance: float) -> float:
             beta = self.beta + side * distance
-            return self.log_likelihood - drop - model.profiled(beta, start)
+            return self.log_likelihood - drop - model.profiled(beta, start) if distance else -drop
 
         far = 2 * math.sqrt(2 * drop) * self.standard_error
         while excess(far) < 0:
             far *= 2
-        return self.beta + side * float(brentq(excess, 0.0, far, xtol=1e-9))
+        root = float(brentq(excess, 0.0, far, xtol=1e-9))
+        # where the fit breaks off, the search ends at that place, at which the likelihood has not fallen by `drop`
+        return self.beta + side * root if abs(excess(root)) < _CLOSE else None
 
 
 def proportional_odds(counts: npt.ArrayLike) -> ProportionalOdds | Unfit:
@@ -137,6 +146,8 @@ def proportional_odds(counts: npt.ArrayLike) -> ProportionalOdds | Unfit:
         return Unfit.STRATA
     if full is None or abs(full[-1]) > _FARTHEST:
         return Unfit.SEPARATED
+    if np.abs(full[:-1]).max() > _FARTHEST:
+        return Unfit.STRATA
     value, _, curve = model.derivatives(full)
     cut = table.shape[2] - 1
     return ProportionalOdds(

@@ -13,7 +13,8 @@ does not grow with the number of answers:
 * A transform has as many points as the tilted sum has values, or as it has outside a tail of mass
   `exp(-EXPONENT)` by Bernstein's inequality: the sum over the points is then an identity, not an approximation.
 * A point is left out only where a bound that holds for every shape of answers puts the transform's modulus below
-  `exp(-EXPONENT)`. Answers on 1, 3 and 5 only, or nearly so, have side lobes far from the centre: they stay in.
+  `exp(-EXPONENT)`. Answers on 1, 3 and 5 only, or nearly so, have side lobes far from the centre: they stay in. Whole
+  stretches are ruled out at once (`lobes`), so that looking for the loud points costs nothing that grows with answers.
 * Logarithms of large factorials are never subtracted from each other, only Stirling's remainders are (Loader 2000).
 """
 
@@ -28,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, gammaln
 
+from pilot.analysis.lobes import loud_points, reach
 from pilot.analysis.moments import FloatArray, IntArray
 from pilot.analysis.tails import two_sided
 from pilot.errors import InputError
@@ -98,7 +100,8 @@ def exact_permutation(counts: npt.ArrayLike, levels: Sequence[float]) -> Permuta
     size, drawn = both.sum(axis=1), pilot.sum(axis=1)
     centre = (both @ values) / np.maximum(size, 1)
     scatter = (both * (values - centre[:, None]) ** 2).sum(axis=1)
-    variance = drawn * (size - drawn) * scatter / np.maximum(size * (size - 1.0), 1.0)
+    share = drawn / np.maximum(size, 1)
+    variance = share * (1 - share) * scatter * size / np.maximum(size - 1, 1)
     varied = (drawn > 0) & (drawn < size) & ((both > 0).sum(axis=1) > 1)
     total, expected = float((pilot @ values).sum()), float(drawn @ centre)
     upper = lower = 0.0
@@ -140,8 +143,8 @@ class _Shuffle:
         """Logarithms of the upper and lower tail, for an observed sum not below its expectation."""
         tilted = _Tilted.of(self)
         above, below = self._room()
-        reach = tilted.reach()
-        window, below = min(above, reach), min(below, reach)
+        mass = tilted.reach()
+        window, below = min(above, mass), min(below, mass)
         points = (window + below + 1) | 1
         angles, transform, log_scale = tilted.transform(points)
         weights = np.where(angles == 0, 1.0, 2.0) / points
@@ -215,7 +218,7 @@ class _Tilted:
 
     def reach(self) -> int:
         """Distance from the observed sum beyond which the tilted law has no mass that counts."""
-        return _bernstein(float(self.spread.sum()), float(self.shuffle.steps.max()))
+        return reach(float(self.spread.sum()), float(self.shuffle.steps.max()), EXPONENT)
 
     def transform(self, points: int) -> tuple[FloatArray, ComplexArray, float]:
         """The Fourier transform of the tilted law around the observed sum.
@@ -224,7 +227,8 @@ class _Tilted:
             The angles kept among the `points` of the half circle, 0 first; the transform there, 1 at angle 0;
             and the logarithm of the factor that turns it into chances of the shuffle.
         """
-        angles = self._audible(np.arange(points // 2 + 1, dtype=np.float64) * (2 * math.pi / points))
+        places = loud_points(self.weights, self.shuffle.steps, points, EXPONENT)
+        angles = self._audible(places.astype(np.float64) * (2 * math.pi / points))
         product = np.ones(angles.shape, dtype=np.complex128)
         log_scale = -self.slope * float(self.shuffle.summed.sum())
         for row in range(len(self.intercept)):
@@ -254,7 +258,7 @@ class _Tilted:
         """The coefficient of `x^n` at each angle, by a sum over phases of `x` around the loudest one."""
         resultant, weight = self._resultant(row, angles), float(self.weights[row].sum())
         size = int(self.shuffle.times[row].sum())
-        phases = min(size + 1, _bernstein(weight, 1.0) + 1)
+        phases = min(size + 1, reach(weight, 1.0, EXPONENT) + 1)
         width = _audible_phases(np.abs(resultant), weight, phases)
         offsets = 2 * np.pi / phases * (np.arange(phases) if width is None else np.arange(-width, width + 1))
         found = np.empty(angles.shape, dtype=np.complex128)
@@ -332,17 +336,6 @@ def _largest(times: IntArray, steps: IntArray, drawn: int) -> int:
     order = np.argsort(-steps)
     taken = np.diff(np.minimum(np.cumsum(times[order]), drawn), prepend=0)
     return int(taken @ steps[order])
-
-
-def _bernstein(variance: float, widest: float) -> int:
-    """Distance from the mean that a sum of independent terms exceeds with a chance below 2 exp(-EXPONENT).
-
-    Args:
-        variance: Of the sum.
-        widest: No term is further than this from its mean.
-    """
-    bend = EXPONENT * widest / 3
-    return math.ceil(bend + math.sqrt(bend**2 + 2 * EXPONENT * variance))
 
 
 def _audible_phases(resultant: FloatArray, weight: float, phases: int) -> int | None:

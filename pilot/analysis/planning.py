@@ -53,7 +53,7 @@ class Losses:
         """Refuse what cannot be.
 
         Raises:
-            InputError: A share is no share, or a size is none.
+            InputError: A share is no share, a size is none, or customers are alike in clusters of unsaid size.
         """
         for name, holds, remedy in (
             ("response", 0 < self.response <= 1, "It is a share above 0, up to 1"),
@@ -64,6 +64,12 @@ class Losses:
         ):
             if not holds:
                 raise InputError(f"{getattr(self, name):g} cannot be", place=name, remedy=remedy)
+        if self.icc > 0 and not self.clustered:
+            raise InputError(
+                "customers of a cluster are alike, but a cluster has one only",
+                place="cluster_size",
+                remedy="Say how many customers a cluster has on average",
+            )
 
     @property
     def kept(self) -> float:
@@ -154,12 +160,13 @@ def plan_size(
         frame: Customers there are: altogether, or by stratum.
 
     Raises:
-        InputError: A number is none, strata and clusters are mixed, a stratum is unknown, or so few clusters result
-            that their exact test can never be significant.
+        InputError: A number is none, strata and clusters are mixed, a stratum is unknown, the frame is empty, or so few
+            clusters result that their exact test can never be significant.
     """
     needed = tuple(float(units) for units in analysed)
     if len(needed) < 2 or not all(0 < units < math.inf for units in needed):
         raise InputError("each arm needs a number of values above 0", place="analysed")
+    _check_frame(frame)
     if losses.clustered and strata:
         raise InputError(
             "clusters are assigned as a whole, so customers cannot be rounded by stratum",
@@ -242,6 +249,16 @@ def _drawn(
     return tuple(_up(units) for units in exact)
 
 
+def _check_frame(frame: int | Mapping[str, int] | None) -> None:
+    counts = list(frame.values()) if isinstance(frame, Mapping) else [] if frame is None else [frame]
+    if not all(0 <= count < math.inf for count in counts):
+        raise InputError("a number of customers is 0 or more", place="frame", remedy="Correct the number")
+    if frame is not None and sum(counts) == 0:
+        raise InputError(
+            "the frame is empty", place="frame", remedy="Say how many customers there are, or leave it out"
+        )
+
+
 def _lacking(
     drawn: tuple[int, ...], by_stratum: Mapping[str, tuple[int, ...]], frame: int | Mapping[str, int] | None
 ) -> dict[str, int]:
@@ -287,8 +304,7 @@ def _steps(size: SampleSize, losses: Losses, reached: tuple[float, ...]) -> tupl
     text = f"Rounded up{strata}, {_arms(size.drawn)} customers are drawn, {size.total:,} altogether."
     steps.append(Step("drawn", size.drawn, text))
     if size.frame is not None:
-        share = size.total / size.frame if size.frame else math.inf
-        text = f"The frame has {size.frame:,} customers, so that is {_short(share)} of it."
+        text = f"The frame has {size.frame:,} customers, so that is {_short(size.total / size.frame)} of it."
         steps.append(Step("frame", (float(size.frame),), text))
     return tuple(steps)
 

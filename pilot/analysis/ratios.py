@@ -90,6 +90,31 @@ def arm_ratios(joint: Joint, weights: npt.ArrayLike) -> ArmRatios | None:
     return ArmRatios(ratios, below, m2, share)
 
 
+def ratio_spread(above: tuple[float, float], below: tuple[float, float], correlation: float) -> float:
+    """Standard deviation of `(y - R x) / mean x`, the values that carry the error of a ratio of sums: for `Expected.sd`.
+
+    Args:
+        above: Mean and standard deviation of what stands above the line, over units.
+        below: Mean and standard deviation of what stands below it.
+        correlation: Of the two, over units.
+
+    Raises:
+        InputError: The mean below is not above 0, a spread is below 0, the correlation is none, or no spread is left.
+
+    Reference: Cochran 1977, Sampling Techniques, 2.11.
+    """
+    if not 0 < below[0] < math.inf or min(above[1], below[1]) < 0 or not -1 <= correlation <= 1:
+        raise InputError(
+            "a ratio needs a mean above 0 below its line, spreads of 0 or more and a correlation from -1 to 1",
+            place="below",
+        )
+    turned = above[0] / below[0] * below[1]
+    variance = above[1] ** 2 - 2 * correlation * above[1] * turned + turned**2
+    if variance <= 1e-14 * above[1] ** 2:
+        raise InputError("the ratio would be the same for all, so there is no spread to plan with", place="correlation")
+    return math.sqrt(variance) / below[0]
+
+
 def mean_variances(n: npt.ArrayLike, m2: npt.ArrayLike, weights: npt.ArrayLike) -> FloatArray:
     """Variances that the cells (arm, stratum) add to their arms' weighted means; each with n above 1."""
     sizes, share = np.asarray(n, dtype=np.float64), np.asarray(weights, dtype=np.float64)

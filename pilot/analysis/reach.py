@@ -7,11 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pilot.analysis.contract import Analysis
+from pilot.analysis.evidence import Need
 from pilot.analysis.planning import Losses, check_clusters
 from pilot.analysis.sizing import Expected
 from pilot.errors import InputError
 
 _SLACK = 1e-9
+
+
+class AllArms(Analysis):
+    """An analysis whose level is that of its intervals for all pilot arms together; `Expected.pilots` says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,20 @@ def reach(
         sign: 1 for an increase, -1 for a decrease.
 
     Raises:
-        InputError: As for `Analysis.power`; or the clusters are so few that nothing can be shown.
+        InputError: As for `Analysis.power`; an arm has no finite number of customers; the clusters are so few that nothing can be shown; or the analysis is one of
+            clusters, and `losses` does not say how large they are.
     """
+    if not all(0 < units < math.inf for units in drawn):
+        raise InputError(
+            "each arm needs a number of customers above 0", place="drawn", remedy="Give both arms' numbers"
+        )
     counted = drawn
+    if Need.CLUSTERS in analysis.needs and not losses.clustered:
+        raise InputError(
+            f"{analysis.key} compares clusters, and nothing is said of them",
+            place="cluster_size",
+            remedy="Say their size and intraclass correlation in the losses",
+        )
     if losses.clustered:
         check_clusters([int(units / losses.cluster_size + _SLACK) for units in drawn])
         counted = drawn[0] - losses.cluster_size, drawn[1] - losses.cluster_size
@@ -75,12 +91,13 @@ def several_arms(
 ) -> tuple[float, ...]:
     """Units of control and of each of several pilot arms, unrounded, so that each arm shows `effect` with this power.
 
-    Each arm is compared with control at a level that holds for all of them together (Bonferroni's), and control is
-    larger by the root of their number, which needs the fewest units altogether (Dunnett 1955, JASA 50:1096).
+    Each arm is compared with control at a level that holds for all of them together: the analysis' own where it knows
+    several arms (`dunnett`), else Bonferroni's. Control is larger by the root of their number, which needs the fewest
+    units altogether (Dunnett 1955, JASA 50:1096).
 
     Args:
         analysis: The analysis that compares the arms.
-        expected: What is expected of control, and of the spread; its `share` is not used.
+        expected: What is expected of control, and of the spread; its `share` and `pilots` are not used.
         effect: The true effect.
         pilots: Number of pilot arms.
         power: The chance of each of them.
@@ -90,9 +107,10 @@ def several_arms(
     """
     if pilots < 1:
         raise InputError("there is at least one pilot arm", place="pilots")
-    strict = at_level(analysis, 1 - (1 - _level(analysis)) / pilots)
-    share = 1 / (1 + math.sqrt(pilots))
-    control, pilot = strict.sample_size(replace(expected, share=share), effect, power=power)
+    together = isinstance(analysis, AllArms)
+    strict = analysis if together else at_level(analysis, 1 - (1 - _level(analysis)) / pilots)
+    planned = replace(expected, share=1 / (1 + math.sqrt(pilots)), pilots=pilots)
+    control, pilot = strict.sample_size(planned, effect, power=power)
     return control, *([pilot] * pilots)
 
 

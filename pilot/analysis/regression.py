@@ -209,13 +209,19 @@ def _paid(difference: MeanDifference, n: IntArray, squares: float, distance: flo
     return replace(difference, standard_error=math.sqrt(variance), df=max(difference.df - used, 1.0))
 
 
-def _inverse(square: FloatArray) -> tuple[FloatArray, int]:
-    """Inverse of a matrix of cross-products, and its rank; directions that repeat others are left out."""
+def inverse_root(square: FloatArray) -> FloatArray:
+    """Directions as columns, in which a vector of this covariance has variance 1; those that repeat others are left out."""
     scale = np.sqrt(np.diag(square))
     scale = np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(square / np.outer(scale, scale))
     kept = values > _REPEATED * max(float(values.max(initial=0.0)), 1e-300)
-    return (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale), int(kept.sum())
+    return np.asarray(vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None])
+
+
+def _inverse(square: FloatArray) -> tuple[FloatArray, int]:
+    """Inverse of a matrix of cross-products, and its rank; directions that repeat others are left out."""
+    root = inverse_root(square)
+    return root @ root.T, root.shape[1]
 
 
 def _basis(columns: FloatArray) -> tuple[FloatArray, FloatArray]:

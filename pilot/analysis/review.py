@@ -14,6 +14,7 @@ from pilot.analysis.means import Layers, make_up_gap
 from pilot.analysis.pairs import Pair
 from pilot.analysis.permutation import exact_permutation
 from pilot.analysis.sentences import percent
+from pilot.analysis.strata import joined, left_out, whole
 from pilot.analysis.tails import p_value
 
 SMALL_ARM = 20
@@ -143,19 +144,8 @@ def balance(pair: Pair, instead: str = "stratified-difference") -> list[Check]:
 
 
 def cells(pair: Pair, layers: Layers) -> list[Check]:
-    """For stratified analyses: strata joined because an arm hardly appears in them, and sparse ones."""
-    found = []
-    if layers.joined:
-        names = ", ".join(label or "(none)" for label in layers.joined)
-        text = (
-            f"Strata with fewer than 2 {pair.units} in an arm were joined, with the next smallest where needed: {names}"
-        )
-        if layers.gap > UNBALANCED:
-            text += (
-                f"; the arms differ by {percent(round(layers.gap, 3))} in their make-up of them, which is not undone"
-            )
-        text += "."
-        found.append(Check("joined strata", float(len(layers.joined)), "warn", text))
+    """For stratified analyses: strata left out or joined because an arm hardly appears in them, and sparse ones."""
+    found = [*left_out(pair), *joined(pair, layers.joined, gap=layers.gap)]
     smallest = int(layers.n.min())
     text = f"The smallest arm of a stratum has {smallest:,} {pair.units}"
     if smallest >= SPARSE_CELL:
@@ -163,20 +153,9 @@ def cells(pair: Pair, layers: Layers) -> list[Check]:
     return [*found, Check("sparse strata", float(smallest), "warn", f"{text}; its variance is hardly known.")]
 
 
-def uncompared(pair: Pair) -> list[Check]:
-    """For analyses that compare inside strata only: strata that say nothing because one arm is empty there."""
-    lonely = (pair.n == 0).any(axis=0) & (pair.n.sum(axis=0) > 0)
-    if not lonely.any():
-        return []
-    names = [label or "(none)" for label, alone in zip(pair.evidence.strata, lonely, strict=True) if alone]
-    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-    units = int(pair.n[:, lonely].sum())
-    text = f"{units:,} {pair.units} are in strata without the other arm and add nothing: {', '.join(names[:5])}{more}."
-    return [Check("strata without both arms", float(len(names)), "warn", text)]
-
-
 def response(pair: Pair) -> list[Check]:
-    """Whether the arms lost customers alike between assignment and analysis, stratum by stratum."""
+    """Whether the arms lost customers alike between assignment and analysis, in all strata, one by one."""
+    pair = whole(pair)
     if pair.assigned is None or not (pair.assigned.sum(axis=1) > 0).all() or (pair.n > pair.assigned).any():
         return []
     if np.array_equal(pair.n, pair.assigned):

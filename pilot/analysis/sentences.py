@@ -8,6 +8,8 @@ from pilot.analysis.evidence import Scale
 from pilot.analysis.pairs import Pair
 
 _PERCENT = 100.0
+_ROUNDING = 1e-12
+"""An estimate below this share of its interval is 0 but for rounding."""
 
 
 def effect(pair: Pair, estimate: float, low: float, high: float, level: float) -> str:
@@ -15,8 +17,9 @@ def effect(pair: Pair, estimate: float, low: float, high: float, level: float) -
     digits = _digits(pair, high - low)
     size = _amount(pair, abs(estimate), digits)
     control, pilot = pair.sizes
-    if size == _amount(pair, 0.0, digits):
-        found = f"{pair.evidence.outcome} differs by less than {_smallest(pair, digits)} between {pair.arm} and {pair.control}"
+    if size == _amount(pair, 0.0, digits):  # called observed, lest a small difference seem shown
+        small = "0" if abs(estimate) <= _ROUNDING * (high - low) else f"less than {_smallest(pair, digits)}"
+        found = f"the observed difference in {pair.evidence.outcome} between {pair.arm} and {pair.control} is {small}"
     else:
         direction = "higher" if estimate > 0 else "lower"
         found = f"{pair.evidence.outcome} is {size} {direction} in {pair.arm} than in {pair.control}"

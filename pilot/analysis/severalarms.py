@@ -9,17 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr
+from scipy.special import chdtri, chndtr, gammainccinv, gammaincinv, gammaln, ndtr
 
 from pilot.analysis.moments import FloatArray
+from pilot.analysis.noncentral import f_power, two_sided_power
 from pilot.analysis.tables import log_chi_square_upper
 from pilot.analysis.tails import log_f_upper, log_t_upper
 
 _OUTSIDE = 1e-17
 """Chance of a spread outside the range of integration, at each end."""
+
+_MANY = 1e6
+"""Degrees of freedom from which on a spread counts as known."""
 
 _NORMAL_RANGE = 9.0
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
@@ -141,6 +146,90 @@ def upper_quantile(log_tail: Callable[[float], float], chance: float) -> float:
     while log_tail(high) > math.log(chance):
         high *= 2
     return float(brentq(lambda value: log_tail(value) - math.log(chance), 1e-6, high, xtol=1e-12, rtol=1e-13))
+
+
+@lru_cache(maxsize=64)
+def range_quantile(groups: int, df: float, level: float) -> float:
+    """How far two of `groups` means may lie apart, in standard errors of their difference, until one pair stands out."""
+    known = min(df, _MANY)
+    return upper_quantile(lambda t: log_range_upper(math.sqrt(2) * t, groups, known), 1 - level)
+
+
+@lru_cache(maxsize=64)
+def dunnett_quantile(sizes: tuple[float, ...], df: float, level: float) -> float:
+    """How far an arm may lie from control, in standard errors of the difference, until one stands out.
+
+    Args:
+        sizes: Units of control, then of the other arms.
+        df: Degrees of freedom of the common variance.
+        level: Confidence level for all arms together.
+    """
+    return upper_quantile(lambda t: log_dunnett_upper(t, sizes, min(df, _MANY)), 1 - level)
+
+
+def dunnett_power(
+    effect: float, spreads: tuple[float, float], n: tuple[float, float], pilots: int, level: float
+) -> float:
+    """The chance that Dunnett's interval shows the difference of one pilot arm from control.
+
+    Args:
+        effect: The true difference.
+        spreads: Standard deviations of control and of every pilot arm; the test takes them for one.
+        n: Units of control and of every pilot arm.
+        pilots: Number of pilot arms.
+        level: Confidence level of all intervals together.
+
+    Reference: Dunnett 1955, JASA 50:1096; Hsu 1996, Multiple Comparisons, appendix C.
+    """
+    df = n[0] + pilots * n[1] - pilots - 1
+    if min(n) <= 1:
+        return 0.0
+    common = ((n[0] - 1) * spreads[0] ** 2 + pilots * (n[1] - 1) * spreads[1] ** 2) / df
+    variance = spreads[0] ** 2 / n[0] + spreads[1] ** 2 / n[1]
+    believed = math.sqrt(common * (1 / n[0] + 1 / n[1]) / variance)
+    edge = dunnett_quantile((n[0], *[n[1]] * pilots), df, level) * believed
+    return two_sided_power(edge, df, abs(effect) / math.sqrt(variance))
+
+
+def welch_anova_power(means: npt.ArrayLike, spreads: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> float:
+    """The chance that Welch's test shows that means of several arms are not all equal, by the noncentral F law.
+
+    Args:
+        means: True means by arm.
+        spreads: Their standard deviations, above 0.
+        n: Their units, above 1 each.
+        level: Confidence level of the test.
+
+    Reference: Jan and Shieh 2014, British J. Mathematical and Statistical Psychology 67:72.
+    """
+    size, spread = np.asarray(n, dtype=np.float64), np.asarray(spreads, dtype=np.float64)
+    expected = welch_anova(size, means, (size - 1) * spread**2)
+    if expected is None:
+        return 0.0
+    weights, centre = size / spread**2, np.asarray(means, dtype=np.float64)
+    deviations = centre - weights @ centre / weights.sum()
+    df, within = expected.df
+    return f_power(float(weights @ deviations**2), df, within, level)
+
+
+def kruskal_wallis_power(shares: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> float:
+    """The chance that Kruskal and Wallis' test shows that several arms are not distributed alike.
+
+    By the noncentral chi-square law, with the statistic of the expected counts as its noncentrality.
+
+    Args:
+        shares: Expected shares of the levels by (arm, level), levels ascending; each arm's sum to 1.
+        n: Units by arm.
+        level: Confidence level of the test.
+
+    Reference: Fan, Zhang and Zhang 2011, Biometrics 67:213.
+    """
+    counts = np.asarray(shares, dtype=np.float64) * np.asarray(n, dtype=np.float64)[:, None]
+    expected = kruskal_wallis(counts)
+    if expected is None:
+        return 0.0
+    (df,) = expected.df
+    return 1 - float(chndtr(chdtri(df, 1 - level), df, expected.statistic))
 
 
 def _log_tail(exceeded: Callable[[FloatArray], FloatArray], edge: float, df: float, bound: float) -> float:

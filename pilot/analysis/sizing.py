@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,18 @@ class Expected:
     """What a planner expects, before anything is known.
 
     Attributes:
-        mean: Mean of control; of a yes or no outcome its share of yes. None where it does not matter.
+        mean: Mean of control; of a yes or no outcome its share of yes, where a margin is planned for its share of the
+            better answer. None where it does not matter.
         sd: Standard deviation in control, and in the pilot arm unless `sd_pilot` says otherwise.
         sd_pilot: Standard deviation in the pilot arm.
         levels, shares: Expected distribution of control over the levels of a rating; they give `mean` and `sd`.
         share: The pilot arm's share of the units of both arms.
         explained: Share of the variance that strata or covariates explain (R squared).
         events: Share of all units in which the event of a time outcome is seen.
+        pilots: Number of pilot arms, each as large as the one planned; asked for where one level holds for all arms.
+        strata: Shares of the strata, where effects of strata are compared; they need not sum to 1.
+        compliers: Share of customers whose handling the assignment changes, where the effect on them is planned.
+        response: Shares of the assigned customers of control and of the pilot arm who answer, where answers are missing.
     """
 
     mean: float | None = None
@@ -36,27 +41,35 @@ class Expected:
     share: float = 0.5
     explained: float = 0.0
     events: float = 1.0
+    pilots: int = 1
+    strata: tuple[float, ...] = ()
+    compliers: float | None = None
+    response: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be expected.
 
         Raises:
-            InputError: A share is no share, a spread is not above 0, or levels and shares do not fit.
+            InputError: A share is no share, a spread is not above 0, a mean or level is not finite, levels and shares do not
+                fit, or there is no arm.
         """
-        if not 0 < self.share < 1:
-            raise InputError(f"{self.share:g} is no share", place="share", remedy="It lies between 0 and 1")
-        if not 0 <= self.explained < 1:
-            raise InputError(f"{self.explained:g} is no share", place="explained", remedy="It lies from 0 to below 1")
-        if not 0 < self.events <= 1:
-            raise InputError(f"{self.events:g} is no share", place="events", remedy="It lies above 0, up to 1")
-        for name in ("sd", "sd_pilot"):
-            spread = getattr(self, name)
-            if spread is not None and not 0 < spread < math.inf:
-                raise InputError("a spread is above 0", place=name)
-        if len(self.levels) != len(self.shares):
-            raise InputError("there must be one share for each level", place="shares")
-        if self.shares and (min(self.shares) < 0 or not math.isclose(sum(self.shares), 1, abs_tol=1e-6)):
-            raise InputError("the shares of the levels must be 0 or more and sum to 1", place="shares")
+        for place, holds, text, remedy in (
+            ("share", 0 < self.share < 1, f"{self.share:g} is no share", "It lies between 0 and 1"),
+            ("explained", 0 <= self.explained < 1, f"{self.explained:g} is no share", "It lies from 0 to below 1"),
+            ("events", 0 < self.events <= 1, f"{self.events:g} is no share", "It lies above 0, up to 1"),
+            ("pilots", self.pilots >= 1, "there is at least one pilot arm", ""),
+            ("strata", _all_above_0(self.strata), "shares of strata are above 0", "Leave empty strata out"),
+            ("compliers", _are_shares(self.compliers), "a share lies above 0, up to 1", ""),
+            ("response", _are_shares(*self.response or ()), "a share lies above 0, up to 1", ""),
+            ("mean", self.mean is None or math.isfinite(self.mean), "the mean is no finite number", ""),
+            ("levels", all(map(math.isfinite, self.levels)), "a level is no finite number", ""),
+            ("sd", _all_above_0((self.sd,)), "a spread is above 0", ""),
+            ("sd_pilot", _all_above_0((self.sd_pilot,)), "a spread is above 0", ""),
+            ("shares", len(self.levels) == len(self.shares), "there must be one share for each level", ""),
+            ("shares", _is_whole(self.shares), "the shares of the levels must be 0 or more and sum to 1", ""),
+        ):
+            if not holds:
+                raise InputError(text, place=place, remedy=remedy)
 
     @property
     def spreads(self) -> tuple[float, float]:
@@ -93,6 +106,25 @@ class Expected:
         return spread
 
 
+def check_planned(effect: float, n: Sequence[float]) -> None:
+    """Refuse an effect, or numbers of units, that no plan can have.
+
+    Args:
+        effect: The true effect.
+        n: Units of control and of the pilot arm.
+
+    Raises:
+        InputError: The effect is not finite, or an arm has not a finite number of units above 0.
+    """
+    if not math.isfinite(effect):
+        raise InputError(f"an effect of {effect:g} cannot be planned", place="effect", remedy="Give a finite number")
+    for units in n:
+        if not 0 < units < math.inf:
+            raise InputError(
+                f"an arm cannot have {units:g} units", place="n", remedy="Give the units of each arm, above 0"
+            )
+
+
 def smallest_size(
     power_at: Callable[[tuple[float, float]], float], share: float, wanted: float, *, place: str
 ) -> tuple[float, float]:
@@ -108,11 +140,11 @@ def smallest_size(
         return power_at((total * (1 - share), total * share)) - wanted
 
     low, high = math.log(4 / min(share, 1 - share)), math.log(_MOST)
-    if excess(high) < 0:
+    if not excess(high) >= 0:  # nor where it is not a number
         raise InputError(
             "no number of units is enough",
             place=place,
-            remedy="The true effect must lie on the wanted side of the margin",
+            remedy="Plan a larger effect; where there is a margin, the true effect must lie on its wanted side",
         )
     total = math.exp(low if excess(low) >= 0 else _root(excess, low, high))
     return total * (1 - share), total * share
@@ -136,6 +168,18 @@ def smallest_effect(power_at: Callable[[float], float], sign: int, wanted: float
             break
         high *= 1.5
     raise InputError("no effect that the scale allows is large enough", place=place, remedy="Plan more units")
+
+
+def _all_above_0(numbers: Sequence[float | None]) -> bool:
+    return all(number is None or 0 < number < math.inf for number in numbers)
+
+
+def _are_shares(*numbers: float | None) -> bool:
+    return all(number is None or 0 < number <= 1 for number in numbers)
+
+
+def _is_whole(shares: Sequence[float]) -> bool:
+    return not shares or (min(shares) >= 0 and math.isclose(sum(shares), 1, abs_tol=1e-6))
 
 
 def _check_chance(wanted: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 _DELIMITERS = ",;\t|"
 _HEADER_SIGNS = 100_000
-_NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "BOOLEAN")
+_SQUARES = ("var_pop", "covar_pop")
+_LARGEST = 1e300
+"""Sums of squares from this on leave no room for what is made of them."""
+
+_SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_NUMBERS = ("BOOLEAN", "DECIMAL", "FLOAT", "DOUBLE", *_SIGNED, *(f"U{name}" for name in _SIGNED))
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +109,17 @@ class Source:
             For each group its keys and sums.
 
         Raises:
-            InputError: A value is no finite number, or a weight not above 0; the first one is named.
+            InputError: A value is no finite number, or a weight not above 0: the first one is named; or the sums are too
+                large: the largest number is named.
         """
         places = ", ".join(str(place + 1) for place in range(len(keys)))
         grouped = ", ".join((*keys, *sums, self._faults()))
         kept = self._complete() if complete else "true"
         query = f"SELECT {grouped} FROM ({self._cleaned()}) WHERE {kept} GROUP BY {places}"  # noqa: S608 - names are quoted
         found = self._sums(query)
-        faulty = found is None or any(row[-1] or not all(map(_finite, row)) for row in found if row[0] is not None)
-        if found is None or faulty:
+        squares = [name.startswith(_SQUARES) for name in (*keys, *sums)]
+        named = [row for row in found or () if row[0] is not None]
+        if found is None or any(row[-1] or not all(map(_fits, row[:-1], squares)) for row in named):
             self._name_fault()
         return [row[:-1] for row in found]
 
@@ -140,6 +148,10 @@ class Source:
         """The smallest outcome; 0 where there is none."""
         query = f"SELECT min(x0) FROM ({self._cleaned()})"  # noqa: S608 - names are quoted
         return float(self.run(query)[0][0] or 0.0)
+
+    def any(self, condition: str) -> bool:
+        """Whether the outcome `x0` of a row meets a condition."""
+        return bool(self.run(f"SELECT count(*) FROM ({self._cleaned()}) WHERE {condition}")[0][0])  # noqa: S608 - names are quoted
 
     def name_first(self, condition: str, reason: str, remedy: str) -> NoReturn:
         """Refuse the file for the first row whose outcome `x0` meets a condition.
@@ -193,14 +205,18 @@ class Source:
 
     def _number(self, column: str) -> str:
         """The number; NULL where the cell is empty; not a number where it is none."""
-        if self.types.get(column, "").startswith(_NUMBERS):
+        if self._typed(column):
             return f"CAST({quoted(column)} AS DOUBLE)"
         given = f"nullif(trim(CAST({quoted(column)} AS VARCHAR)), '')"
         return f"CASE WHEN {given} IS NOT NULL THEN coalesce(TRY_CAST({given} AS DOUBLE), 'nan'::DOUBLE) + 0.0 END"
 
+    def _typed(self, column: str) -> bool:
+        """Whether the file itself says that the column holds numbers, and not lists of them."""
+        return self.types.get(column, "").partition("(")[0] in _NUMBERS and not self.types[column].endswith("]")
+
     def _faults(self) -> str:
         """Whether a group has a fault. What is not finite in a column of numbers shows in the sums, and costs nothing."""
-        typed = all(self.types.get(name, "").startswith(_NUMBERS) for name in self.columns.numbers)
+        typed = all(self._typed(name) for name in self.columns.numbers)
         return "false" if typed and not self.columns.weight else f"coalesce(bool_or({self._fault()}), false)"
 
     def _fault(self) -> str:
@@ -217,15 +233,13 @@ class Source:
                  (SELECT [{given}] AS given FROM {self.relation})
             WHERE {self._fault()} ORDER BY place LIMIT 1
         """  # noqa: S608 - names are quoted
-        place, cells, *numbers = self.run(query)[0]
+        found = self.run(query)
+        if not found:
+            self._name_largest()
+        place, cells, *numbers = found[0]
         for column, cell, number in zip(self.columns.numbers, cells, numbers, strict=True):
             if number is not None and not abs(number) < float("inf"):
-                self._refuse(
-                    place,
-                    column,
-                    f"{str(cell).strip()[:40]!r} is not a finite number",
-                    "Write numbers with a decimal point, yes and no as 1 and 0, and leave the cell of a missing value empty",
-                )
+                self._refuse(place, column, *_no_number(str(cell).strip()))
         self._refuse(
             place,
             str(self.columns.weight),
@@ -233,8 +247,39 @@ class Source:
             "Leave out rows that shall not count",
         )
 
+    def _name_largest(self) -> NoReturn:
+        """Refuse the file for the number that is furthest from 0: every one is finite, but not the sums of squares."""
+        columns = self.columns.numbers
+        sizes = [f"coalesce(abs(x{k}), 0)" for k in range(len(columns))]
+        query = f"""
+            SELECT place, {", ".join(f"x{k}" for k in range(len(columns)))}
+            FROM (SELECT row_number() OVER () AS place, * FROM ({self._cleaned()}))
+            WHERE arm IS NOT NULL ORDER BY greatest({", ".join(sizes)}) DESC, place LIMIT 1
+        """  # noqa: S608 - names are quoted
+        place, *numbers = self.run(query)[0]
+        column, number = max(zip(columns, numbers, strict=True), key=lambda pair: abs(pair[1] or 0.0))
+        self._refuse(
+            place,
+            column,
+            f"{number:g} is too large to be squared and summed",
+            "Correct it, or give the column in a larger unit",
+        )
+
     def _refuse(self, place: int, column: str, reason: str, remedy: str) -> NoReturn:
         raise InputError(reason, place=f"{self.path}, row {place + self.first_row - 1}, column {column}", remedy=remedy)
+
+
+def _no_number(cell: str) -> tuple[str, str]:
+    """Why a cell is no number, and what to do about it."""
+    if _DATE.match(cell):
+        return (
+            f"{cell[:40]!r} is a date, not a number",
+            "Give the days from a fixed day, such as that of the assignment, or until the event with --scale time",
+        )
+    return (
+        f"{cell[:40]!r} is not a finite number",
+        "Write numbers with a decimal point, yes and no as 1 and 0, and leave the cell of a missing value empty",
+    )
 
 
 def clean(name: str | None) -> str | None:
@@ -242,8 +287,9 @@ def clean(name: str | None) -> str | None:
     return (name or "").strip() or None
 
 
-def _finite(value: object) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
+def _fits(value: object, square: bool) -> bool:
+    """Whether a number, or its square if it is none yet, leaves room for the sums over groups that are made of it."""
+    return not isinstance(value, float) or (abs(value) if square else value * value) < _LARGEST
 
 
 def quoted(column: str) -> str:

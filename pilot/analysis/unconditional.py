@@ -127,14 +127,25 @@ def _largest(by_total: FloatArray, n: int) -> float:
         yes, no = 2 * np.log(np.sin(angles))[:, None], 2 * np.log(np.cos(angles))[:, None]
         return _log_sum(log_ways + totals * yes + (n - totals) * no)
 
-    # On this scale a share is known to 1 / (2 sqrt n) everywhere, so no peak is narrower than that.
-    steps = max(64, math.ceil(_DENSE * math.pi * math.sqrt(n)))
-    angles = (np.arange(steps) + 0.5) * (math.pi / 2 / steps)
-    height = np.concatenate([chance(block) for block in np.array_split(angles, math.ceil(steps / _BLOCK))])
+    return min(0.0, highest(chance, spaced(n)))
+
+
+def spaced(n: int, dense: int = _DENSE) -> FloatArray:
+    """Angles whose squared sines are shares, so close that no chance of `n` units can peak between two of them unseen.
+
+    On this scale a share is known to `1 / (2 sqrt n)` everywhere, so no peak is narrower than that.
+    """
+    steps = max(64, math.ceil(dense * math.pi * math.sqrt(n)))
+    return np.asarray((np.arange(steps) + 0.5) * (math.pi / 2 / steps), dtype=np.float64)
+
+
+def highest(chance: Callable[[FloatArray], FloatArray], angles: FloatArray) -> float:
+    """The largest chance, or logarithm of one, from a look at these angles and a climb to the top of the best peaks."""
+    height = np.concatenate([chance(block) for block in np.array_split(angles, math.ceil(len(angles) / _BLOCK))])
     inner = np.r_[-np.inf, height, -np.inf]
     peaks = np.flatnonzero((height >= inner[:-2]) & (height >= inner[2:]))
     best = peaks[np.argsort(height[peaks])[-_PEAKS:]]
-    return min(0.0, max(_climb(chance, angles[peak], math.pi / 2 / steps) for peak in best))
+    return max(_climb(chance, angles[peak], math.pi / 2 / len(angles)) for peak in best)
 
 
 def _climb(chance: Callable[[FloatArray], FloatArray], peak: float, step: float) -> float:

@@ -45,11 +45,13 @@ class ExpectedOutcome:
         """Refuse what cannot be expected.
 
         Raises:
-            InputError: A spread is not above 0, or an arm has fewer than two units.
+            InputError: The effect is not finite, a spread is not above 0, or an arm has not two units, or no finite number.
         """
+        if not math.isfinite(self.effect):
+            raise InputError(f"an effect of {self.effect:g} cannot be expected", place="effect", remedy="Give a number")
         if not all(0 < spread < math.inf for spread in self.spreads):
             raise InputError("a spread is above 0", place="sd")
-        if min(self.n) < 2:
+        if not all(2 <= units < math.inf for units in self.n):
             raise InputError("a spread needs at least two units in each arm", place="n", remedy="Plan more units")
 
     @property

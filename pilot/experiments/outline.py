@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from pilot import console
+from pilot.analysis.apportionment import apportion
 from pilot.analysis.review import SMALL_ARM
-from pilot.experiments.apportionment import apportion
 from pilot.experiments.models import Experiment
 from pilot.experiments.plan import PartChoice, Plan, PlannedOutcome
 from pilot.experiments.service import Layer

@@ -9,8 +9,8 @@ from itertools import pairwise
 from string import Formatter
 from typing import TYPE_CHECKING
 
+from pilot.analysis.apportionment import apportion
 from pilot.errors import PlanError
-from pilot.experiments.apportionment import apportion
 from pilot.faults import suggestion
 
 if TYPE_CHECKING:

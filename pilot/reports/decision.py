@@ -1,8 +1,8 @@
 """The decision rule: not worse by more than the margin, and cheaper. Pure: comparisons in, verdict out.
 
 Both halves must hold, each at the full level (an intersection-union test needs no correction: Berger 1982).
-All inequalities are strict: a limit exactly on the margin does not pass. A blocking failure of validity can
-turn a yes into "inconclusive"; it never makes a yes.
+All inequalities are strict: a limit exactly on the margin does not pass. A blocking failure of validity, or too many
+customers who are not compared like with like, can turn a yes into "inconclusive"; neither makes a yes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 from pilot.analysis import Comparison, NotEnoughData
+from pilot.analysis.strata import holds, unlike
 
 Verdict = Literal["roll_out", "do_not", "inconclusive"]
 State = Literal["met", "refuted", "open"]
@@ -34,7 +35,7 @@ class Condition:
         threshold: The difference that must not be reached: the margin on the harmful side, or 0.
         state: `met` (the whole interval lies on the good side of the threshold), `refuted` (the whole
             interval lies on the bad side) or `open`.
-        reason: Why there is no interval; empty otherwise.
+        reason: Why there is no interval, or why it does not count; empty otherwise.
         needed: Customers per arm (answers, for a survey outcome) that would meet the condition with a
             probability of 80 % at the observed spread; None where no number can be given.
     """
@@ -186,6 +187,9 @@ def _hold(
         return Condition(name, outcome, "", None, None, None, threshold, "open", found.reason)
     low, high = _better(found, sign)
     state: State = "met" if low > -margin else "refuted" if high < -margin else "open"
+    if state == "met" and not holds(found.checks, low, high, lambda least, _: least > -margin):
+        figures = (found.analysis, found.estimate, found.low, found.high)
+        return Condition(name, outcome, *figures, threshold, "open", unlike(found.checks))
     more = None if state != "open" or expected is None else _needed(found, sign * expected + margin)
     return Condition(
         name, outcome, found.analysis, found.estimate, found.low, found.high, threshold, state, needed=more

@@ -5,7 +5,16 @@ from typing import Any
 
 from pilot.analysis import Analysis
 
-GIVEN: dict[str, Any] = {"margin": 0.3, "cap": 10.0, "day": 5.0, "draws": 1000, "tau": 0.5, "look": 1, "prior_sd": 0.5}
+GIVEN: dict[str, Any] = {
+    "margin": 0.3,
+    "cap": 10.0,
+    "day": 5.0,
+    "draws": 1000,
+    "tau": 0.5,
+    "look": 1,
+    "prior_sd": 0.5,
+    "acceptance": 0.5,
+}
 """Settings that have no default, and those that make an analysis quick."""
 
 

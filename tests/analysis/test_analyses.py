@@ -186,12 +186,12 @@ def test_the_weights_of_the_population_decide() -> None:
     assert "weighted by population" in half.method
 
 
-def test_a_stratum_with_an_empty_arm_is_joined_and_named() -> None:
+def test_a_stratum_with_an_empty_arm_is_left_out_and_named() -> None:
     evidence = rating(
         [[1, 2, 6, 12, 9], [0, 0, 0, 0, 0], [2, 2, 2, 2, 2]], [[0, 2, 5, 10, 14], [1, 1, 1, 1, 1], [1, 2, 3, 2, 2]]
     )
     found = compared(StratifiedDifference(), evidence)
-    assert any("were joined" in warning and "s1" in warning for warning in found.warnings)
+    assert any("were left out: s1 (5 answers, " in warning for warning in found.warnings)
     assert "2 strata" in found.method
 
 
@@ -242,9 +242,11 @@ def test_too_little_is_an_outcome_with_a_reason(counts: list[list[list[int]]], r
 
 
 def test_nothing_to_shuffle_is_an_outcome_with_a_reason() -> None:
-    found = ExactPermutation().compare(rating([[1, 2, 3, 4, 5], [0] * 5], [[0] * 5, [1, 2, 3, 4, 5]]), "pilot")
-    assert isinstance(found, NotEnoughData)
-    assert "nothing to shuffle" in found.reason
+    alone = ExactPermutation().compare(rating([[1, 2, 3, 4, 5], [0] * 5], [[0] * 5, [1, 2, 3, 4, 5]]), "pilot")
+    assert isinstance(alone, NotEnoughData)
+    assert "no stratum has both arms" in alone.reason
+    flat = [[1, 2, 3, 4, 5], [1, 0, 0, 0, 0]], [[0] * 5, [1, 2, 3, 4, 5]]
+    assert isinstance(ExactPermutation().compare(rating(*flat), "pilot"), NotEnoughData)
 
 
 def test_wrong_scale_missing_counts_and_wrong_arms_are_refused() -> None:

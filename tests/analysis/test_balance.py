@@ -50,9 +50,10 @@ def test_the_standardised_difference_is_that_of_the_tables() -> None:
     assert found.standard_error == pytest.approx(math.sqrt(1 / 100 + 1 / 50 + 16 / 82 / 300))
     assert standardised([1, 50], [66, 70], [0.0, 1.0]) is None
     assert standardised([9, 9], [1, 2], [0.0, 0.0]) is None
-    same = standardised([9, 9], [1, 1], [0.0, 0.0])
-    assert same is not None
-    assert (same.difference, same.variance_ratio) == (0, None)
+    assert standardised([9, 9], [1, 1], [0.0, 0.0]) is None
+    one = standardised([9, 9], [1, 1], [0.0, 8.0])
+    assert one is not None
+    assert (one.difference, one.variance_ratio) == (0, None)
 
 
 def sums(x: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -146,11 +147,15 @@ def test_bands_and_spreads_are_warned_of() -> None:
 
 def test_what_cannot_be_compared_says_so() -> None:
     constant = Balance().compare(twelve(flag=[1.0] * 6 + [1.0] * 6), "desk")
-    assert isinstance(constant, Comparison)
-    assert constant.estimate == 0
+    assert isinstance(constant, NotEnoughData)
+    assert constant.reason == "flag is 1 for all customers, so its standardised difference is undefined"
+    beside = compared(Balance(), twelve(flag=[1.0] * 12, age=AGE))
+    assert beside.measure == "standardised difference of age"
+    assert beside.details["difference of flag"] is None
+    assert "flag is 1 for all customers, so its standardised difference is undefined." in beside.warnings
     apart = Balance().compare(twelve(flag=[float(a) for a in ARM]), "desk")
     assert isinstance(apart, NotEnoughData)
-    assert "cannot be compared" in apart.reason
+    assert apart.reason == "flag is 0 for all customers of control and 1 for all of desk: no spread to compare by"
     evidence = twelve()
     assert evidence.joint is not None
     empty = replace(evidence.joint, n=evidence.joint.n * [[1], [0]])

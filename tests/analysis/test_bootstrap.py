@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.analysis import Comparison, Evidence, Need, NotEnoughData, Scale
+from pilot.analysis import Comparison, Evidence, Expected, Need, NotEnoughData, Scale
 from pilot.analysis.arrays import evidence_of
 from pilot.analysis.bootstrap import (
     BootstrapInterval,
@@ -22,7 +22,7 @@ from pilot.analysis.bootstrap import (
     quantile_draws,
 )
 from pilot.analysis.methods.bootstrap import Bootstrap
-from pilot.analysis.methods.welch import StratifiedDifference
+from pilot.analysis.methods.welch import StratifiedDifference, Welch
 from pilot.errors import InputError
 
 CONTROL = [12.0, 3, 45, 8, 22, 5, 91, 17, 30, 2, 14, 9, 27, 6, 51, 11, 4, 19, 38, 7]
@@ -284,3 +284,23 @@ def test_rows_are_asked_for_only_where_counts_do_not_tell_all() -> None:
     assert Need.ROWS not in Bootstrap().asks(Scale.RATING)
     assert Need.COUNTS in Bootstrap().asks(Scale.BINARY)
     assert Need.ROWS in Bootstrap().asks(Scale.MONEY)
+
+
+def test_power_is_that_of_a_mean() -> None:
+    """1,500 pilots of 80 per arm: skewed amounts, the interval from moments."""
+    rng, n, runs, shown = np.random.default_rng(9), 80, 1_500, 0
+    for _ in range(runs):
+        arms = [[Sample.of(rng.gamma(4.0, 25.0, n))], [Sample.of(rng.gamma(4.0, 25.0, n) + 20)]]
+        found = interval(mean_endpoints(arms, [1.0]))
+        shown += not found.low <= 0 <= found.high
+    expected = Expected(sd=50.0)
+    power = Bootstrap().power(expected, 20.0, (n, n))
+    assert power == Welch().power(expected, 20.0, (n, n))
+    assert power == pytest.approx(shown / runs, abs=4 * math.sqrt(power * (1 - power) / runs))
+
+
+@pytest.mark.parametrize("statistic", ["median", "quantile"])
+def test_sizes_of_quantiles_are_refused_with_a_remedy(statistic: str) -> None:
+    with pytest.raises(InputError, match="Plan with mann-whitney") as refused:
+        Bootstrap(statistic=statistic, quantile=0.9).sample_size(Expected(sd=1.0), 0.5)  # type: ignore[arg-type]
+    assert refused.value.place == "statistic"

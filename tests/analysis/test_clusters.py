@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from pilot.analysis import Clusters, Comparison, Evidence, Expected, NotEnoughData, Scale
 from pilot.analysis.arrays import evidence_of
 from pilot.analysis.clusters import (
-    ClusteredExpected,
     cluster_robust,
     design_effect,
     intraclass_correlation,
@@ -21,6 +20,8 @@ from pilot.analysis.clustershuffle import cluster_permutation
 from pilot.analysis.contract import Analysis
 from pilot.analysis.methods.clusters import ClusterMeans, ClusterPermutation, ClusterRobust
 from pilot.analysis.methods.welch import Welch
+from pilot.analysis.planning import Losses, plan_size
+from pilot.analysis.reach import reach
 from pilot.errors import InputError
 
 SIZES = [3, 5, 2, 4, 6, 3, 4, 5, 2, 6]
@@ -340,21 +341,35 @@ def test_order_labels_constants_and_swapped_arms(analysis: Analysis, seed: int, 
     assert mirrored.log_p == pytest.approx(first.log_p, abs=1e-7)
 
 
-def test_power_with_clusters() -> None:
-    # R 4.2.2: 20 clusters of 20 per arm with icc 0.05 are 20 values with variance (1 + 19 * 0.05) / 20:
-    # power.t.test(n = 20, delta = 0.3, sd = sqrt(1.95 / 20), strict = TRUE)$power 0.84150166400264 (Donner and Klar 2000)
-    expected = ClusteredExpected(sd=1.0, icc=0.05, cluster_size=20)
-    for analysis in (ClusterRobust(), ClusterMeans(), ClusterPermutation()):
-        assert analysis.power(expected, 0.3, (400, 400)) == pytest.approx(0.84150166400264, abs=1e-9)
-    # Eldridge et al. 2006: unequal sizes with a coefficient of variation of 0.65 act like clusters 1.4225 times as large.
-    uneven = ClusteredExpected(sd=1.0, icc=0.05, cluster_size=20, size_variation=0.65)
-    assert design_effect(20, 0.05, 0.65) == pytest.approx(1 + (1.4225 * 20 - 1) * 0.05)
-    assert ClusterRobust().sample_size(uneven, 0.3)[0] > ClusterRobust().sample_size(expected, 0.3)[0]
-    with pytest.raises(InputError, match="intraclass correlation and the size"):
-        ClusterRobust().power(Expected(sd=1.0), 0.3, (400, 400))
-    for wrong in ({"icc": -0.1}, {"cluster_size": 0.5}, {"size_variation": -1.0}):
-        with pytest.raises(InputError):
-            ClusteredExpected(sd=1.0, **wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize("analysis", [ClusterRobust(), ClusterMeans(), ClusterPermutation()])
+@pytest.mark.parametrize(
+    ("clusters", "power"),
+    # R 4.2.2, clusters as values, as Donner and Klar 2000, 5.2: power.t.test(n, delta = 3 * sqrt(2 / n), strict = TRUE)$power
+    [
+        (6, 0.77140143535154),
+        (8, 0.7965450101338),
+        (10, 0.80970693696306),
+        (20, 0.83233445710267),
+        (40, 0.84204667053129),
+    ],
+)
+def test_power_with_clusters(analysis: Analysis, clusters: int, power: float) -> None:
+    """Independent values with one cluster less in each arm are worth as much as t with clusters less two."""
+    losses = Losses(icc=0.05, cluster_size=20)
+    effect = 3 * math.sqrt(2 * (1 + 19 * 0.05) / 20 / clusters)
+    drawn = (20.0 * clusters, 20.0 * clusters)
+    found = reach(analysis, Expected(sd=1.0), drawn, losses, effect=effect)
+    assert found.power == pytest.approx(power, abs=0.005)
+    planned = plan_size(analysis.sample_size(Expected(sd=1.0), effect, power=power), losses)
+    assert planned.clusters == pytest.approx((clusters, clusters), abs=1)
+
+
+def test_clusters_are_said_once() -> None:
+    expected = Expected(sd=1.0)
+    assert ClusterRobust().sample_size(expected, 0.3) == Welch().sample_size(expected, 0.3)  # independent values
+    with pytest.raises(InputError, match="cluster-means compares clusters, and nothing is said of them") as refused:
+        reach(ClusterMeans(), expected, (400, 400), effect=0.3)
+    assert refused.value.place == "cluster_size"
 
 
 def drawn(rng: np.random.Generator, reps: int, size: int, shares: np.ndarray, icc: float) -> Clusters:

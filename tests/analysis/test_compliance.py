@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ BEFORE = [3, 3, 4, 3, 4, 2, 4, 4, 3, 3, 2, 4, 4, 3, 4, 3, 3, 4, 4, 4, 3, 4, 3, 5
 ARM = ["control"] * 12 + ["pilot"] * 12
 STRATUM = ["a", "b"] * 12
 TYPICAL = [0.03, 0.07, 0.18, 0.42, 0.30]
+POWER_178 = 0.80580683120221
 
 
 def evidence(*, strata: bool = False, value: list[int] = Y, **covariates: list[int]) -> Evidence:
@@ -226,3 +228,34 @@ def test_coverage_of_the_effect_on_compliers(n: int, moved: float) -> None:
         missed, unbounded = complier_rates(n, moved, 4000, delta=delta)
         assert abs(missed - 0.05) <= 4 * math.sqrt(0.05 * 0.95 / 4000) + 0.003
         assert unbounded == 0
+
+
+def test_power_is_that_of_the_difference_by_assignment() -> None:
+    # R 4.2.2: power.t.test(n = 178, delta = 0.5 * 0.6, strict = TRUE)$power 0.80580683120221
+    expected = Expected(sd=1.0, compliers=0.6)
+    assert ComplierAverage().power(expected, 0.5, (178, 178)) == pytest.approx(POWER_178, abs=1e-8)
+    # 0.6 of the effect takes 1 / 0.36 times as many, but for the t law's share in small numbers
+    one, all_come = (ComplierAverage().sample_size(Expected(sd=1.0, compliers=c), 0.5)[0] for c in (0.6, 1.0))
+    assert one / all_come == pytest.approx(1 / 0.36, rel=0.02)
+    assert ComplierAverage().mde(expected, (178, 178), power=POWER_178, sign=-1) == pytest.approx(-0.5, abs=1e-6)
+    with pytest.raises(InputError, match="share of compliers is needed"):
+        ComplierAverage().power(Expected(sd=1.0), 0.5, (178, 178))
+    with pytest.raises(InputError, match="compliers"):
+        Expected(compliers=0.0)
+
+
+@pytest.mark.parametrize("interval", ["fieller", "delta"])
+def test_simulated_power_of_the_effect_on_compliers(interval: Literal["fieller", "delta"]) -> None:
+    rng, n, rounds, shown = np.random.default_rng(17), 100, 600, 0
+    for _ in range(rounds):
+        received = (rng.random((2, n)) < 0.7) * np.array([[0], [1]])
+        table = np.stack([rng.normal(size=(2, n)) + 0.6 * received, received], axis=2)[:, None]
+        mean = table.mean(axis=2)
+        gap = table - mean[:, :, None]
+        joint = Joint(("y", "d"), np.full((2, 1), n), mean, np.einsum("asij,asik->asjk", gap, gap))
+        found = complier_effect(joint, [1.0], delta=interval == "delta")
+        shown += found is not None and not found.ratio.low <= 0 <= found.ratio.high
+    # the pilot arm's spread is wider by that of who came along: 1 + 0.6^2 x 0.7 x 0.3
+    expected = Expected(sd=1.0, sd_pilot=math.sqrt(1 + 0.36 * 0.21), compliers=0.7)
+    power = ComplierAverage(interval=interval).power(expected, 0.6, (n, n))
+    assert abs(shown / rounds - power) < 4 * math.sqrt(power * (1 - power) / rounds)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pilot.analysis import Analysis, Clusters, Comparison, Evidence, Joint, Moments, Need, NotEnoughData, Rows, Scale
 from pilot.analysis.comparison import from_json
-from pilot.errors import InputError
+from pilot.errors import InputError, PluginError
 from pilot.plugins.builtin.analyses import register_analyses
 
 from .conftest import instance
@@ -167,3 +167,32 @@ def _with_names(analysis: Analysis) -> Analysis:
     given = {name: "event" for name in ("event", "received") if name in names}
     given |= {name: "before" for name in ("before", "denominator", "covariate") if getattr(analysis, name, None) == ""}
     return replace(analysis, **given) if given else analysis  # type: ignore[type-var]
+
+
+FAR_OUT = (1e300, -1e300, 1e12, 1e-12, 1e-300, 1.0, 0.999999999)
+
+
+@pytest.mark.parametrize("analysis", ANALYSES, ids=lambda part: part.key)
+def test_a_setting_far_out_is_refused_or_works(analysis: Analysis) -> None:
+    rng = np.random.default_rng(5)
+    size = 60
+    arm, stratum, before = rng.integers(0, 2, size), np.zeros(size, int), rng.normal(3, 1, size).round(2)
+    numbers = {name: value for name, value in analysis.settings().items() if isinstance(value, float | None)}
+    event = np.ones(size)
+    for scale in sorted(analysis.scales, key=lambda scale: scale.value):
+        value = np.clip(np.round(np.abs(before)), *(LEVELS.get(scale, (1.0, 9.0))[end] for end in (0, -1)))
+        evidence = evidence_of(scale, arm, stratum, value, {"before": before, "event": event}, 1, rng)
+        for name, far in ((name, far) for name in numbers for far in FAR_OUT):
+            try:
+                found = type(analysis).restore({**analysis.settings(), name: far}).compare(evidence, "pilot")
+            except InputError:
+                continue
+            json.dumps(found.as_json(), allow_nan=False)
+
+
+def test_a_number_that_is_not_finite_is_never_written() -> None:
+    found = Comparison("welch", "", "y", "", "pilot", "control", (), 0.1, 0.0, 0.2, 0.95, log_p=-math.inf)
+    with pytest.raises(PluginError, match="y: welch gave -inf as log_p"):
+        found.as_json()
+    with pytest.raises(PluginError, match="y: welch gave nan as odds"):
+        replace(found, log_p=-1.0, details={"odds": math.nan}).as_json()

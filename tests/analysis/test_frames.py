@@ -52,7 +52,65 @@ def test_the_scale_is_found_from_the_values(file: Path) -> None:
     money = read_evidence(file, Columns("arm", "spend"))
     assert (money.scale, money.counts) == (Scale.MONEY, None)
     assert read_evidence(file, Columns("arm", "score"), scale=Scale.MONEY).counts is None
-    assert read_evidence(file, Columns("arm", "spend"), scale=Scale.RATING).levels == (0, 3.25, 7.5, 10.5, 12)
+    halves = (0, 3.25, 7.5, 10.5, 12)
+    assert read_evidence(file, Columns("arm", "spend"), scale=Scale.RATING, levels=halves).levels == halves
+
+
+@pytest.mark.parametrize(("scale", "remedy"), [(Scale.RATING, "--levels 1,1.5,2"), (Scale.COUNT, "the scale number")])
+def test_a_rating_or_a_count_that_is_no_whole_number_is_named(file: Path, scale: Scale, remedy: str) -> None:
+    with pytest.raises(
+        InputError, match=rf"row \d+, column spend: 10.5 is no whole number, on the scale {scale.value}"
+    ) as caught:
+        read_evidence(file, Columns("arm", "spend"), scale=scale)
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", ["2026-01-05", "05.01.2026", "1/5/26", "2026-01-05 10:00:00"])
+@pytest.mark.parametrize("column", ["outcome", "covariate"])
+def test_a_date_in_place_of_a_number_is_called_one(tmp_path: Path, cell: str, column: str) -> None:
+    path = tmp_path / "dates.csv"
+    path.write_text(f"arm,day,csat\ncontrol,{cell},3\npilot,{cell},4\n")
+    columns = Columns("arm", "day") if column == "outcome" else Columns("arm", "csat", covariates=("day",))
+    with pytest.raises(
+        InputError, match=r"row 2, column day: '.*' is a date, not a number\. Give the days from a fixed day"
+    ):
+        read_evidence(path, columns)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("column", ["y", "x"])
+def test_a_number_too_large_for_the_sums_is_named(tmp_path: Path, ending: str, column: str) -> None:
+    cells = {"y": "4.0", "x": "2.5"} | {column: "-1e155"}
+    path = tmp_path / "huge.csv"
+    rows = [f"{arm},{y},{y / 2}" for arm in ("control", "pilot") for y in (1.5, 2.5, 4.0)]
+    path.write_text("\n".join(["arm,y,x", *rows, f"pilot,{cells['y']},{cells['x']}", rows[0]]) + "\n")
+    if ending == "parquet":
+        duckdb.sql(f"COPY (FROM read_csv('{path}')) TO '{tmp_path / 'huge.parquet'}'")
+        path = tmp_path / "huge.parquet"
+    row = 8 if ending == "csv" else 7
+    with pytest.raises(InputError, match=rf"row {row}, column {column}: .* is too large to be squared") as refused:
+        read_evidence(path, Columns("arm", "y", covariates=("x",)))
+    assert "larger unit" in refused.value.remedy
+
+
+@pytest.mark.parametrize("number", [1e151, -1e155, 1e300])
+@pytest.mark.parametrize("more", [0, 600])
+def test_a_number_too_large_is_named_whether_values_are_counted_or_summed(
+    tmp_path: Path, number: float, more: int
+) -> None:
+    path = tmp_path / "huge.csv"
+    rows = [f"control,{k}" for k in (1, 2, 3, *range(more))]
+    path.write_text("\n".join(["arm,y", "pilot,4", f"pilot,{number}", *rows]) + "\n")
+    with pytest.raises(InputError, match=r"row 3, column y: .* is too large to be squared and summed"):
+        read_evidence(path, Columns("arm", "y"))
+
+
+@pytest.mark.parametrize("kind", ["DATE '2026-01-05'", "TIMESTAMP '2026-01-05 10:00:00'", "[1, 2]", "INTERVAL 3 DAY"])
+def test_a_parquet_column_of_another_type_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "typed.parquet"
+    duckdb.sql(f"COPY (SELECT unnest(['control', 'pilot']) AS arm, {kind} AS day) TO '{path}'")
+    with pytest.raises(InputError, match=r"row 1, column day: '.*' is (a date, not a number|not a finite number)"):
+        read_evidence(path, Columns("arm", "day"))
 
 
 def test_order_of_rows_delimiter_packing_and_format_do_not_matter(file: Path, tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.analysis import Comparison, Evidence, NotEnoughData, Scale
+from pilot.analysis import Comparison, Evidence, Expected, NotEnoughData, Scale, Welch
 from pilot.analysis.heterogeneity import Variation, gail_simon
 from pilot.analysis.methods.heterogeneity import Heterogeneity
+from pilot.analysis.noncentral import f_power
 from pilot.analysis.tails import log_f_upper, t_quantile
+from pilot.errors import InputError
 
 # Gail and Simon 1985, Biometrics 41:361: disease-free at three years, four groups by age and receptor.
 EFFECTS = (0.163, -0.114, -0.047, -0.151)
@@ -163,3 +165,65 @@ def test_strata_that_differ_less_than_chance_give_no_upper_limit() -> None:
     assert isinstance(found, Comparison)
     assert (found.estimate, found.low, found.high) == (0, 0, None)
     assert found.sentence.startswith("csat differs less between the 3 strata than chance alone would let it; ")
+
+
+def test_power_of_the_interaction() -> None:
+    # R 4.2.2, two strata of 50 per cell, effects 0.6 apart: pf(qf(0.95, 1, 196), 1, 196, ncp = 0.36 / 0.08, lower.tail = FALSE)
+    halves = Expected(sd=1.0, strata=(1, 1))
+    gap = 0.6 / math.sqrt(2)
+    assert Heterogeneity().power(halves, gap, (100, 100)) == pytest.approx(0.56001779696935, abs=1e-9)
+    assert Heterogeneity().power(halves, -gap, (100, 100)) == Heterogeneity().power(halves, gap, (100, 100))
+    assert Heterogeneity().power(halves, 0.0, (100, 100)) == pytest.approx(0.05, abs=1e-12)
+    assert Heterogeneity().power(halves, 0.6, (2, 100)) == 0
+
+
+def test_an_interaction_as_large_as_the_effect_needs_four_times_as_many() -> None:
+    # Brookes et al. 2004, J. Clinical Epidemiology 57:229: "inflated fourfold".
+    many = Heterogeneity().sample_size(Expected(sd=1.0, strata=(0.5, 0.5)), 0.2 / math.sqrt(2))[0]
+    assert many / Welch().sample_size(Expected(sd=1.0), 0.2)[0] == pytest.approx(4, rel=0.01)
+
+
+@pytest.mark.parametrize(("strata", "effects"), [((3, 1), (0.0, 0.8)), ((1, 1, 1, 1), (0.0, 0.7, 0.2, 0.5))])
+def test_planned_power_is_that_of_the_test(strata: tuple[float, ...], effects: tuple[float, ...]) -> None:
+    rng, runs, spreads, n = np.random.default_rng(6), 4_000, np.array([[1.0], [1.4]]), np.array([[240], [160]])
+    cells = n * np.array(strata) / sum(strata)
+    errors = spreads / np.sqrt(cells)
+    means = rng.normal(0, errors, (runs, *cells.shape))
+    parts = errors**2 * rng.chisquare(cells - 1, (runs, *cells.shape)) / (cells - 1)
+    estimates, variances = means[:, 1] - means[:, 0] + effects, parts.sum(axis=1)
+    df = variances**2 / (parts**2 / (cells - 1)).sum(axis=1)
+    rows = zip(estimates, np.sqrt(variances), df, strict=True)
+    shown = sum(Variation.of(*row).log_p < math.log(0.05) for row in rows) / runs
+    expected = Expected(sd=1.0, sd_pilot=1.4, strata=strata)
+    found = Heterogeneity().power(expected, float(np.std(effects, ddof=1)), (240, 160))
+    assert found == pytest.approx(shown, abs=4 * math.sqrt(shown * (1 - shown) / runs))
+
+
+def test_strata_must_be_said() -> None:
+    with pytest.raises(InputError, match="at least two strata"):
+        Heterogeneity().power(Expected(sd=1.0), 0.3, (100, 100))
+    with pytest.raises(InputError, match="above 0"):
+        Expected(sd=1.0, strata=(0.5, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("centre", "df", "within", "power"),
+    [
+        (7.3, 2, 57, 0.65034487607289),
+        (0.4, 9, 12.5, 0.057404229579294),
+        (60, 3, 500, 0.99999985393922),
+        (25, 4, 1e5, 0.98936113554514),
+    ],
+)
+def test_the_noncentral_f_law(centre: float, df: float, within: float, power: float) -> None:
+    # R 4.2.2: 1 - pf(qf(0.95, df, within), df, within, ncp = centre)
+    assert f_power(centre, df, within, 0.95) == pytest.approx(power, rel=1e-9)
+
+
+@pytest.mark.parametrize("strata", [(1, 1), (5, 1, 1), (1,) * 40])
+def test_small_variation_takes_many_but_never_no_number(strata: tuple[float, ...]) -> None:
+    expected = Expected(sd=1.0, strata=strata, share=0.1)
+    n = Heterogeneity().sample_size(expected, 0.01)
+    assert Heterogeneity().power(expected, 0.01, n) == pytest.approx(0.8, abs=1e-8)
+    assert Heterogeneity().mde(expected, n) == pytest.approx(0.01, rel=1e-6)
+    assert f_power(1e12, len(strata) - 1, 1e9, 0.95) == 1

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from pilot.analysis.comparison import Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
 from pilot.analysis.evidence import Evidence, Scale
 from pilot.analysis.methods.missing import LeeBounds, ManskiBounds
+from pilot.analysis.methods.noninferiority import NonInferiority
 from pilot.analysis.methods.tipping import TippingPoint
-from pilot.analysis.methods.welch import StratifiedDifference
+from pilot.analysis.methods.welch import StratifiedDifference, Welch
 from pilot.analysis.missing import Bounds, lee_bounds, tipping_shift
+from pilot.analysis.missingpower import expected_answers
+from pilot.analysis.sizing import Expected
 from pilot.errors import InputError
 
 CONTROL, PILOT = [3, 5, 10, 20, 12], [2, 6, 14, 28, 20]  # 50 and 70 answers
@@ -38,7 +42,7 @@ def compared(analysis: Analysis, evidence: Evidence) -> Comparison:
 
 def test_lee_cuts_the_surplus_from_the_top_and_from_the_bottom() -> None:
     found = lee_bounds([CONTROL, PILOT], LEVELS, [100, 100])
-    assert (found.share, found.arm) == (pytest.approx(2 / 7), 1)
+    assert (found.shares, found.arms) == (pytest.approx([2 / 7]), [1])
     # 20 of 70 answers go: all the fives, or 2 ones, 6 twos and 12 threes. Control's mean is 3.66.
     assert found.bounds.low == pytest.approx((2 * 1 + 6 * 2 + 14 * 3 + 28 * 4) / 50 - 3.66)
     assert found.bounds.high == pytest.approx((2 * 3 + 28 * 4 + 20 * 5) / 50 - 3.66)
@@ -90,7 +94,7 @@ def test_bounds_without_missing_answers_are_the_difference() -> None:
     half = 1.959964 * (plain.standard_error or 0)
     assert (found.low, found.high) == pytest.approx((plain.estimate - half, plain.estimate + half), abs=1e-6)  # type: ignore[operator]
     trimmed = compared(LeeBounds(), evidence)
-    assert trimmed.details["trimmed share"] == 0
+    assert trimmed.details["trimmed share of control"] == trimmed.details["trimmed share of desk"] == 0
     assert trimmed.details["lower bound"] == pytest.approx(plain.estimate)
 
 
@@ -209,6 +213,28 @@ def test_a_scale_that_does_not_hold_the_answers_is_refused() -> None:
         TippingPoint(highest=4).compare(one([CONTROL, PILOT]), "desk")
 
 
+@pytest.mark.parametrize(
+    ("counts", "levels", "assigned", "weights", "place"),
+    [
+        ([CONTROL, PILOT], LEVELS, [100, math.nan], None, "assigned"),
+        ([CONTROL, PILOT], LEVELS, [100, math.inf], None, "assigned"),
+        ([CONTROL, PILOT], LEVELS, [100, 100, 100], None, "assigned"),
+        ([[-3, 5, 10, 20, 12], PILOT], LEVELS, [100, 100], None, "counts"),
+        ([[math.nan, 5, 10, 20, 12], PILOT], LEVELS, [100, 100], None, "counts"),
+        ([CONTROL, PILOT[:4]], LEVELS, [100, 100], None, "counts"),
+        ([CONTROL, PILOT], LEVELS[::-1], [100, 100], None, "levels"),
+        ([CONTROL, PILOT], (1, 2, math.nan, 4, 5), [100, 100], None, "levels"),
+        ([CONTROL, PILOT], LEVELS, [100, 100], [math.nan], "weights"),
+        ([CONTROL, PILOT], LEVELS, [100, 100], [0.0], "weights"),
+        ([CONTROL, PILOT], LEVELS, [100, 100], [1, 2], "weights"),
+    ],
+)
+def test_bounds_of_what_cannot_be_are_refused(counts, levels, assigned, weights, place) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError) as refused:
+        lee_bounds(counts, levels, assigned, weights)
+    assert refused.value.place == place
+
+
 def test_few_answers_are_warned_of() -> None:
     assert any("below 100" in warning for warning in compared(LeeBounds(), one([CONTROL, PILOT])).warnings)
 
@@ -246,6 +272,153 @@ def test_bounds_hold_the_estimate_and_mirror(counts: list[list[int]], lost: tupl
 def test_tipping_shift_finds_the_edge() -> None:
     assert tipping_shift(lambda shift: shift > -0.7, -2) == pytest.approx(-0.7)
     assert tipping_shift(lambda _: True, 4) is None
+
+
+# Two strata of which the second is happier by far; in the first the desk answers more, in the second control.
+TWO = np.array([[[3, 5, 10, 20, 12], [0, 1, 4, 15, 40]], [[2, 6, 14, 28, 20], [1, 1, 5, 13, 20]]])
+UNITS = np.array([[100, 100], [100, 80]])
+
+
+def test_lee_cuts_in_each_stratum_and_weights_those_who_would_answer_anyway() -> None:
+    found = lee_bounds(TWO, LEVELS, UNITS, [600, 400])
+    parts = [lee_bounds(TWO[:, s], LEVELS, UNITS[:, s]) for s in (0, 1)]
+    # response 0.5 and 0.7 in the first stratum, 0.6 and 0.5 in the second: 600 x 0.5 = 300 and 400 x 0.5 = 200 answer anyway
+    assert found.weights == pytest.approx([0.6, 0.4])
+    assert (found.shares.tolist(), found.arms.tolist()) == ([pytest.approx(2 / 7), pytest.approx(1 / 6)], [1, 0])
+    for end in ("low", "high"):
+        first, second = (getattr(part.bounds, end) for part in parts)
+        assert getattr(found.bounds, end) == pytest.approx(0.6 * first + 0.4 * second)
+    assert found.estimate == pytest.approx(0.6 * (268 / 70 - 183 / 50) + 0.4 * (170 / 40 - 274 / 60))
+
+
+def test_strata_that_are_alike_change_neither_bounds_nor_errors() -> None:
+    one_stratum = lee_bounds(np.array([CONTROL, PILOT]) * 2, LEVELS, [200, 200])
+    two = lee_bounds(np.repeat(np.array([CONTROL, PILOT])[:, None], 2, axis=1), LEVELS, np.full((2, 2), 100), [3, 3])
+    assert (two.bounds.low, two.bounds.high) == pytest.approx((one_stratum.bounds.low, one_stratum.bounds.high))
+    assert two.bounds.errors == pytest.approx(one_stratum.bounds.errors)
+
+
+def test_the_errors_of_bounds_by_strata_are_those_of_repeated_samples() -> None:
+    # the strata differ so much that the errors of their weights are a large part of the whole
+    rng = np.random.default_rng(12)
+    rates, units = np.array([[0.4, 0.8], [0.7, 0.6]]), np.full((2, 2), 300)
+    laws = np.array([[[0.5, 0.3, 0.1, 0.05, 0.05], [0.1, 0.1, 0.1, 0.3, 0.4]], [[0.2, 0.2, 0.3, 0.2, 0.1], [0.0, 0.1, 0.1, 0.2, 0.6]]])  # fmt: skip
+    ends, errors = [], []
+    for _ in range(1500):
+        answered = rng.binomial(units, rates)
+        found = lee_bounds(rng.multinomial(answered, laws), LEVELS, units, [1, 2]).bounds
+        ends.append((found.low, found.high))
+        errors.append(found.errors)
+    assert np.mean(errors, axis=0) == pytest.approx(np.std(ends, axis=0), rel=4 / math.sqrt(2 * 1500))
+
+
+def stratified(**more: object) -> Evidence:
+    return Evidence.from_counts(
+        "csat", Scale.RATING, ("control", "desk"), LEVELS, TWO, strata=("small", "large"), assigned=UNITS, **more
+    )  # type: ignore[arg-type]
+
+
+def test_lee_by_strata_says_what_was_cut_where() -> None:
+    found = compared(LeeBounds(), stratified(population=[600, 400]))
+    expected = lee_bounds(TWO, LEVELS, UNITS, [600, 400])
+    assert (found.details["lower bound"], found.estimate) == (expected.bounds.low, expected.estimate)
+    assert found.details["trimmed share of desk"] == pytest.approx(20 / 110)  # 2/7 of 70 among 110
+    assert found.details["trimmed share of control"] == pytest.approx(10 / 110)
+    assert "in 2 strata weighted by population who would answer in either arm" in found.method
+    (check,) = (check for check in found.checks if check.name == "one direction")
+    assert (check.status, check.text) == (
+        "pass",
+        "In these strata the other arm answered more, so its answers were cut there: large; that may be chance.",
+    )
+    clear = compared(LeeBounds(), replace(stratified(population=[600, 100]), assigned=UNITS * [[1, 1], [1, 3]]))
+    assert any("large; the handling is then assumed to move answering" in text for text in clear.warnings)
+
+
+def test_a_stratum_without_an_arm_is_left_out_of_lees_bounds_and_a_thin_one_joined() -> None:
+    counts = np.concatenate([TWO, [[[0, 0, 3, 4, 2]], [[0] * 5]], [[[0, 0, 0, 1, 0]], [[0, 0, 2, 1, 2]]]], axis=1)
+    units = np.concatenate([UNITS, [[20], [15]], [[10], [10]]], axis=1)
+    found = compared(
+        LeeBounds(),
+        Evidence.from_counts(
+            "csat", Scale.RATING, ("control", "desk"), LEVELS, counts, strata=tuple("abcd"), assigned=units
+        ),
+    )
+    assert any("were left out: c" in warning for warning in found.warnings)
+    assert any("were joined" in warning and "d" in warning for warning in found.warnings)
+    kept = np.stack([counts[:, 0], counts[:, 1] + counts[:, 3]], axis=1)  # the next smallest, by answers, is b
+    assigned = np.stack([units[:, 0], units[:, 1] + units[:, 3]], axis=1)
+    assert found.details["upper bound"] == lee_bounds(kept, LEVELS, assigned, assigned.sum(axis=0)).bounds.high
+
+
+EXPECTED = Expected(levels=LEVELS, shares=(0.1, 0.1, 0.2, 0.35, 0.25), response=(0.5, 0.6))
+SAD = Expected(levels=LEVELS, shares=(0.4, 0.3, 0.2, 0.05, 0.05), response=(0.95, 0.97))
+
+
+def test_expected_answers_have_the_wanted_mean_and_one_odds_ratio() -> None:
+    levels, (control, pilot) = expected_answers(EXPECTED, 0.5)
+    assert control.tolist() == list(EXPECTED.shares)
+    assert pilot @ levels == pytest.approx(control @ levels + 0.5)
+    below = [np.cumsum(law)[:-1] for law in (control, pilot)]
+    odds = (below[0] / (1 - below[0])) / (below[1] / (1 - below[1]))
+    assert odds == pytest.approx([odds[0]] * 4)
+    for expected, effect in ((EXPECTED, 1.5), (Expected(mean=0.9), 0.2)):
+        with pytest.raises(InputError, match="between"):
+            expected_answers(expected, effect)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "expected", "effect", "n"),
+    [
+        (LeeBounds(), EXPECTED, 0.7, (150, 180)),
+        (LeeBounds(), replace(EXPECTED, response=(0.6, 0.5)), -0.8, (180, 150)),
+        (LeeBounds(), replace(EXPECTED, response=(0.6, 0.6)), 0.4, (150, 150)),
+        (LeeBounds(), replace(EXPECTED, response=(0.59, 0.6)), 0.6, (118, 120)),
+        (ManskiBounds(), SAD, 0.8, (76, 97)),
+        (ManskiBounds(lowest=0, highest=6), SAD, 1.0, (76, 97)),
+        (TippingPoint(margin=0.3, plausible=0.3), EXPECTED, 0.1, (150, 180)),
+        (TippingPoint(plausible=0.3), EXPECTED, 0.5, (150, 180)),
+        (TippingPoint(plausible=0.3), EXPECTED, -0.5, (150, 180)),
+    ],
+    ids=lambda value: getattr(value, "key", ""),
+)
+def test_simulated_power(analysis: Analysis, expected: Expected, effect: float, n: tuple[int, int]) -> None:
+    rng, rounds, shown = np.random.default_rng(31), 200, 0
+    levels, laws = expected_answers(expected, effect)
+    units = np.round(np.array(n) / expected.response)[:, None].astype(int)  # type: ignore[arg-type,operator]
+    for _ in range(rounds):
+        answered = rng.binomial(units[:, 0], expected.response)  # type: ignore[arg-type]
+        counts = rng.multinomial(answered, laws)[:, None]
+        found = compared(
+            analysis, Evidence.from_counts("csat", Scale.RATING, ("control", "desk"), LEVELS, counts, assigned=units)
+        )
+        shown += found.passed if found.passed is not None else not found.low <= 0 <= found.high  # type: ignore[operator]
+    spread = math.sqrt(laws[1] @ (levels - laws[1] @ levels) ** 2)
+    power = analysis.power(replace(expected, sd_pilot=spread), effect, n)
+    assert abs(shown / rounds - power) < 4 * math.sqrt(power * (1 - power) / rounds) + 0.01
+
+
+def test_planned_sizes_reach_their_power_and_bounds_have_a_smallest_effect() -> None:
+    for analysis, effect in ((LeeBounds(), 0.8), (TippingPoint(plausible=0.2), 0.4), (TippingPoint(0.3, 0.2), 0.1)):
+        n = analysis.sample_size(EXPECTED, effect)
+        assert analysis.power(EXPECTED, effect, n) == pytest.approx(0.8, abs=1e-6)
+        assert analysis.mde(EXPECTED, n) == pytest.approx(effect, abs=1e-6)
+    # 3 of 5 points: with 5 and 3 % missing the worst-case bounds are 0.05 x 4 + 0.03 x 4 = 0.32 apart
+    with pytest.raises(InputError, match="no number of units is enough"):
+        ManskiBounds().sample_size(SAD, 0.15)
+    yes = Expected(mean=0.5, response=(1.0, 1.0))
+    # without missing answers the bounds are the difference; R 4.2.2: power.prop.test(p1 = 0.5, p2 = 0.65, n = 170) 0.8016026
+    for analysis in (ManskiBounds(), LeeBounds()):
+        assert analysis.power(yes, 0.15, (170, 170)) == pytest.approx(0.8016026, abs=0.01)
+
+
+def test_without_a_plausible_shift_the_power_is_that_of_the_conclusion() -> None:
+    assert TippingPoint().power(Expected(sd=1.0), 0.5, (64, 64)) == Welch().power(Expected(sd=1.0), 0.5, (64, 64))
+    assert TippingPoint(margin=0.3).power(Expected(sd=1.0), 0.1, (99, 99)) == NonInferiority(0.3).power(
+        Expected(sd=1.0), 0.1, (99, 99)
+    )
+    for analysis in (LeeBounds(), ManskiBounds(), TippingPoint(plausible=0.1)):
+        with pytest.raises(InputError, match="customers who answer are needed"):
+            analysis.power(Expected(levels=(0, 1), shares=(0.5, 0.5)), 0.1, (50, 50))
 
 
 def coverage(size: int, rounds: int, seed: int) -> float:
@@ -299,3 +472,31 @@ def tipped(size: int, rounds: int, seed: int) -> float:
 def test_a_true_shift_at_the_margin_is_exceeded_as_often_as_the_level_allows(size: int) -> None:
     rounds = 2000
     assert abs(tipped(size, rounds, 8) - 0.025) < 4 * math.sqrt(0.025 * 0.975 / rounds) + 0.003
+
+
+@pytest.mark.parametrize("level", [0.501, 0.95, 0.999999999])
+@pytest.mark.parametrize("high", [0.12, 0.12 + 1e-9, 0.5, 1e6])
+def test_the_interval_of_bounds_covers_at_any_level(level: float, high: float) -> None:
+    low_end, high_end = Bounds(0.12, high, (0.1, 0.1)).interval(level)
+    reach = (0.12 - low_end) / 0.1
+    assert (high_end - high) / 0.1 == pytest.approx(reach, abs=1e-6)
+    width = (high - 0.12) / 0.1
+    assert float(ndtr(-reach) + ndtr(-reach - width)) == pytest.approx(1 - level, rel=1e-4)
+
+
+@pytest.mark.parametrize("analysis", [LeeBounds(0.999999999), ManskiBounds(level=0.999999999)])
+def test_bounds_that_coincide_have_an_interval_at_a_high_level(analysis: Analysis) -> None:
+    found = compared(analysis, one([CONTROL, PILOT], (50, 70)))
+    assert found.details["lower bound"] == pytest.approx(found.details["upper bound"])
+    assert found.low < found.details["lower bound"] - 0.5
+
+
+def test_an_end_of_the_scale_beyond_all_sense_is_refused() -> None:
+    for name in ("lowest", "highest"):
+        with pytest.raises(InputError, match=f"{name}.*input should be"):
+            ManskiBounds.restore({name: 1e308 if name == "highest" else -1e308})
+
+
+def test_power_where_all_answer() -> None:
+    expected = Expected(levels=tuple(range(11)), shares=(1 / 11,) * 11, response=(0.999, 0.999))
+    assert 0 < LeeBounds().power(expected, 0.3, (100.0, 100.0)) < 1

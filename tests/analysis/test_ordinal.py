@@ -242,3 +242,26 @@ def test_the_planned_size_has_its_power() -> None:
         assert isinstance(ranks, Comparison)
         shown[1] += (ranks.p_value or 1) < 0.05
     assert [count / draws for count in shown] == pytest.approx([0.8, 0.799], abs=4 * math.sqrt(0.16 / draws) + 0.003)
+
+
+def test_a_stratum_with_an_infinite_effect_is_no_fit() -> None:
+    # Only the first stratum's pilot arm has the highest level and only the second's the lowest: the shift between the
+    # strata and the lowest threshold grow without end, and the odds ratio had a standard error of 0.
+    counts = [[[0, 1, 0], [0, 1, 0]], [[0, 2, 1], [2, 0, 0]]]
+    assert proportional_odds(counts) is Unfit.STRATA
+
+
+def test_a_limit_that_cannot_be_found_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fitted([[CONTROL], [PILOT]])
+    model = type(found._model)
+    plain, farthest = model.profiled, found.beta + 0.1
+
+    def breaks_off(self: object, beta: float, start: object) -> float:
+        return plain(self, beta, start) if beta < farthest else -1e100  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model, "profiled", breaks_off)
+    assert found.profile_interval() is None
+    lost = ProportionalOddsModel().compare(rating(CONTROL, PILOT), "pilot")
+    assert isinstance(lost, NotEnoughData)
+    assert "set interval to wald" in lost.reason
+    assert isinstance(ProportionalOddsModel(interval="wald").compare(rating(CONTROL, PILOT), "pilot"), Comparison)

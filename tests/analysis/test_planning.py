@@ -12,12 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from pilot.analysis import Expected, NonInferiority, Welch
+from pilot.analysis import (
+    Analysis,
+    Evidence,
+    ExactPermutation,
+    Expected,
+    Moments,
+    NonInferiority,
+    Scale,
+    Welch,
+    exact_permutation,
+)
+from pilot.analysis.methods.noninferiority import NonInferiorityShares
 from pilot.analysis.methods.sampleratio import SampleRatio
 from pilot.analysis.planning import Losses, check_clusters, plan_size, smallest_cluster_p
 from pilot.analysis.precision import survey_precision, survey_size
 from pilot.analysis.reach import at_level, reach, several_arms
+from pilot.analysis.sizing import smallest_effect, smallest_size
 from pilot.errors import InputError
+from pilot.plugins.builtin.analyses import register_analyses
+
+from .conftest import instance
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "planning.md"
 
@@ -205,6 +220,7 @@ def test_unequal_arms_stay_unequal() -> None:
         (lambda: Losses(attrition=1.0), "attrition"),
         (lambda: Losses(icc=-0.1), "icc"),
         (lambda: Losses(cluster_size=0.5), "cluster_size"),
+        (lambda: Losses(icc=0.05), "cluster_size"),
         (lambda: Losses(cluster_cv=math.nan), "cluster_cv"),
         (lambda: plan_size((10,)), "analysed"),
         (lambda: plan_size((10, math.inf)), "analysed"),
@@ -213,6 +229,26 @@ def test_unequal_arms_stay_unequal() -> None:
         (lambda: plan_size((10, 10), strata={"a": 0.0}), "strata"),
         (lambda: plan_size((90, 90), Losses(icc=0.1, cluster_size=5), strata={"a": 1.0}), "strata"),
         (lambda: plan_size((10, 10), strata={"a": 1.0}, frame={"b": 50}), "frame"),
+        (lambda: plan_size((10, 10), frame=0), "frame"),
+        (lambda: plan_size((10, 10), frame=-50), "frame"),
+        (lambda: plan_size((10, 10), frame=math.nan), "frame"),
+        (lambda: plan_size((10, 10), frame={}), "frame"),
+        (lambda: plan_size((10, 10), strata={"a": 1.0}, frame={"a": 0}), "frame"),
+        (lambda: plan_size((10, 10), strata={"a": 1.0}, frame={"a": 50, "b": -1}), "frame"),
+        (lambda: Expected(mean=math.nan), "mean"),
+        (lambda: Expected(levels=(1.0, math.inf), shares=(0.5, 0.5)), "levels"),
+        (lambda: Welch().sample_size(Expected(sd=1.0), math.nan), "effect"),
+        (lambda: Welch().sample_size(Expected(sd=1.0), math.inf), "effect"),
+        (lambda: Welch().power(Expected(sd=1.0), math.nan, (30, 30)), "effect"),
+        (lambda: Welch().power(Expected(sd=1.0), 0.5, (math.nan, 3)), "n"),
+        (lambda: Welch().power(Expected(sd=1.0), 0.5, n=(30, math.inf)), "n"),
+        (lambda: Welch().power(Expected(sd=1.0), 0.5, (0, 30)), "n"),
+        (lambda: Welch().mde(Expected(sd=1.0), (30, math.nan)), "n"),
+        (lambda: NonInferiority(margin=0.2).sample_size(Expected(sd=1.0), math.nan), "effect"),
+        (lambda: reach(Welch(), Expected(sd=1.0), (30, 30), effect=math.nan), "effect"),
+        (lambda: reach(Welch(), Expected(sd=1.0), (math.nan, 30)), "drawn"),
+        (lambda: reach(Welch(), Expected(sd=1.0), (math.inf, 30), Losses(icc=0.1, cluster_size=10)), "drawn"),
+        (lambda: several_arms(Welch(), Expected(sd=1.0), math.nan, 2), "effect"),
         (lambda: reach(Welch(), Expected(sd=1.0), (30, 30), Losses(icc=0.1, cluster_size=10)), "clusters"),
         (lambda: several_arms(Welch(), Expected(sd=1.0), 0.3, 0), "pilots"),
         (lambda: at_level(SampleRatio(), 0.9), "sample-ratio"),
@@ -231,7 +267,123 @@ def test_what_cannot_be_is_refused(call, place) -> None:
     assert refused.value.place == place
 
 
+def test_a_power_that_is_no_number_is_no_size() -> None:
+    with pytest.raises(InputError, match=r"no number of units is enough\. .*where there is a margin"):
+        smallest_size(lambda _: math.nan, 0.5, 0.8, place="here")
+    with pytest.raises(InputError, match="no effect that the scale allows"):
+        smallest_effect(lambda _: math.nan, 1, 0.8, place="here")
+
+
 def test_the_worked_examples_of_the_page_are_true() -> None:
     done = doctest.testfile(str(PAGE), module_relative=False)
     assert done.attempted > 15
     assert done.failed == 0
+
+
+LEVELS = np.arange(1.0, 6.0)
+TYPICAL = np.array([0.03, 0.07, 0.18, 0.42, 0.30])
+
+
+def moved(shares: np.ndarray, effect: float) -> np.ndarray:
+    """The distribution nearest to this one (exponential tilting) whose mean lies `effect` higher."""
+    low, high = -5.0, 5.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        tilted = shares * np.exp(middle * LEVELS)
+        tilted /= tilted.sum()
+        low, high = (middle, high) if tilted @ LEVELS < shares @ LEVELS + effect else (low, middle)
+    return tilted
+
+
+def spread(shares: np.ndarray) -> float:
+    return math.sqrt(float(shares @ (LEVELS - shares @ LEVELS) ** 2))
+
+
+def shown_by_permutation(n: int, effect: float, runs: int) -> tuple[float, float, float]:
+    """Share of simulated pilots with an exact p value up to 5 %; planned power; planned power without the step."""
+    rng, other = np.random.default_rng(n), moved(TYPICAL, effect)
+    tables = np.stack([rng.multinomial(n, shares, size=runs) for shares in (TYPICAL, other)], axis=1)
+    shown = sum(exact_permutation(table[:, None], LEVELS).log_p <= math.log(0.05) for table in tables) / runs
+    both = {"sd": spread(TYPICAL), "sd_pilot": spread(other)}
+    expected = Expected(levels=tuple(LEVELS), shares=tuple(TYPICAL), **both)
+    part = ExactPermutation()
+    return shown, part.power(expected, effect, (n, n)), part.power(Expected(**both), effect, (n, n))
+
+
+@pytest.mark.parametrize(("n", "effect"), [(60, -0.5), (200, 0.25)])
+def test_planned_power_of_the_exact_test_is_simulated(n: int, effect: float) -> None:
+    shown, planned, _ = shown_by_permutation(n, effect, 300)
+    assert planned == pytest.approx(shown, abs=3.5 * math.sqrt(shown * (1 - shown) / 300))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "effect"), [(60, -0.5), (200, 0.25)])
+def test_half_a_step_is_what_the_exact_test_costs(n: int, effect: float) -> None:
+    shown, planned, without = shown_by_permutation(n, effect, 6_000)
+    error = math.sqrt(shown * (1 - shown) / 6_000)
+    assert planned == pytest.approx(shown, abs=2.5 * error)
+    assert without > shown + error
+
+
+def test_power_of_the_exact_test_is_that_of_t_less_half_a_step() -> None:
+    # R 4.2.2: q <- qt(0.975, 118); e <- sqrt(2 / 60);
+    # pt(q, 118, (0.5 - 1 / 60) / e, lower.tail = FALSE) + pt(-q, 118, (0.5 + 1 / 60) / e)
+    expected = Expected(sd=1.0, levels=tuple(LEVELS), shares=tuple(TYPICAL))
+    assert ExactPermutation().power(expected, 0.5, (60, 60)) == pytest.approx(0.74721879743117, abs=1e-9)
+    assert ExactPermutation().power(expected, -0.5, (60, 60)) == pytest.approx(0.74721879743117, abs=1e-9)
+    plain = Expected(sd=1.0)
+    assert ExactPermutation().power(plain, 0.5, (60, 60)) == Welch().power(plain, 0.5, (60, 60))
+
+
+@pytest.mark.parametrize("part", register_analyses())
+def test_every_analysis_plans_or_says_what_does(part: type[Analysis]) -> None:
+    analysis = instance(part)
+    answers = tuple(float(level) for level in range(11))
+    expected = Expected(
+        mean=0.5,
+        sd=0.5,
+        levels=answers,
+        shares=(1 / 11,) * 11,
+        pilots=2,
+        strata=(2, 1),
+        compliers=0.8,
+        response=(0.999, 0.999),
+    )
+    if not analysis.sizes:
+        with pytest.raises(InputError, match="Plan with an analysis that does"):
+            analysis.power(expected, 0.1, (100, 100))
+        return
+    chances = [analysis.power(expected, 0.1, (n, n)) for n in (100, 400, 1_000)]
+    assert 0 <= chances[0] < chances[1] <= chances[2] <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_not_worse_is_planned_alike_whichever_way_is_better(higher_is_better: bool) -> None:
+    """`effect` is positive where the pilot arm is better: 2 minutes saved, or gained, of 10 that may be lost."""
+    rng, n, runs, sign = np.random.default_rng(21), 60, 2_000, 1 if higher_is_better else -1
+    spreads, analysis = np.array([20.0, 30.0]), NonInferiority(margin=10.0)
+    size, passed = np.array([[n], [n]]), 0
+    for _ in range(runs):
+        mean = rng.normal([50.0, 50.0 + 2.0 * sign], spreads / math.sqrt(n))
+        m2 = spreads**2 * rng.chisquare(n - 1, 2)
+        moments = Moments(size, mean[:, None], m2[:, None])
+        evidence = Evidence("minutes", Scale.NUMBER, higher_is_better, ("control", "desk"), moments=moments)
+        passed += bool(analysis.compare(evidence, "desk").passed)  # type: ignore[union-attr]
+    planned = analysis.power(Expected(sd=20.0, sd_pilot=30.0), 2.0, (n, n))
+    assert planned == pytest.approx(passed / runs, abs=4 * math.sqrt(planned * (1 - planned) / runs))
+
+
+def test_a_share_that_had_better_be_small_is_planned_by_its_complement() -> None:
+    """8 % complain, 5 % would: `mean` is the 92 % who do not, and `effect` the 3 points more; 8 points may be lost."""
+    rng, n, runs, passed = np.random.default_rng(22), (90, 90), 700, 0
+    analysis = NonInferiorityShares(margin=0.08)
+    for _ in range(runs):
+        yes = rng.binomial(n, (0.08, 0.05))
+        counts = [[[size - some, some]] for size, some in zip(n, yes, strict=True)]
+        evidence = Evidence.from_counts(
+            "complains", Scale.BINARY, ("control", "desk"), (0, 1), counts, higher_is_better=False
+        )
+        passed += bool(analysis.compare(evidence, "desk").passed)  # type: ignore[union-attr]
+    planned = analysis.power(Expected(mean=0.92), 0.03, n)
+    assert planned == pytest.approx(passed / runs, abs=0.04)  # Farrington and Manning's is an approximation
+    assert abs(analysis.power(Expected(mean=0.08), 0.03, n) - passed / runs) > 0.08  # the other share is not the same

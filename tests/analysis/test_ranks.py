@@ -363,7 +363,8 @@ def test_strata_without_both_arms_are_counted_and_named() -> None:
     assert isinstance(alone, NotEnoughData)
     assert "no stratum has both arms" in alone.reason
     found = compared(VanElteren(), rating([LARGE[0], (1, 2, 3, 1, 0)], [LARGE[1], (0,) * 5]))
-    assert "7 answers are in strata without the other arm and add nothing: s1." in found.warnings
+    left_out = "Strata without answers in one of the arms were left out: s1 (7 answers, "
+    assert any(warning.startswith(left_out) for warning in found.warnings)
     assert found.estimate == pytest.approx(0.5343)
 
 

@@ -14,7 +14,7 @@ from pilot.analysis.methods.amounts import StandardisedDifference, WinsorisedDif
 from pilot.analysis.methods.ratios import RatioOfSums, RelativeChange
 from pilot.analysis.methods.welch import Welch
 from pilot.analysis.noncentral import mean_power, noncentral_t
-from pilot.analysis.ratios import fieller, hedges_g, log_ratio, noncentral_interval, small_sample_factor
+from pilot.analysis.ratios import fieller, hedges_g, log_ratio, noncentral_interval, ratio_spread, small_sample_factor
 from pilot.errors import InputError
 
 COST = [120.0, 80, 0, 310, 45, 60, 150, 0, 95, 200, 130, 90, 20, 400, 75, 80, 160, 15, 110, 260, 140, 0]
@@ -306,3 +306,49 @@ def ratio_rejections(n: int, repeats: int, seed: int) -> float:
 def test_type_one_error_of_a_ratio(n: int, most: float) -> None:
     # Research: 6.9, 5.5 and 5.2 percent at 30, 100 and 300 per arm; below 100 the analysis warns.
     assert 0.035 < ratio_rejections(n, 3000, n) < most
+
+
+def test_spread_of_a_ratio_is_that_of_its_linear_values() -> None:
+    cost, orders = np.array(COST), np.array(ORDERS)
+    linear = (cost - cost.sum() / orders.sum() * orders) / orders.mean()
+    found = ratio_spread(
+        (cost.mean(), cost.std()), (orders.mean(), orders.std()), float(np.corrcoef(cost, orders)[0, 1])
+    )
+    assert found == pytest.approx(linear.std(), rel=1e-12)
+    for above, below, correlation in (
+        ((50.0, 9.0), (0.0, 1.0), 0.5),
+        ((50.0, -1.0), (2.0, 1.0), 0.5),
+        ((50.0, 9.0), (2.0, 1.0), 1.5),
+        ((50.0, 25.0), (2.0, 1.0), 1.0),  # always 25 per order
+    ):
+        with pytest.raises(InputError):
+            ratio_spread(above, below, correlation)
+
+
+def test_power_of_a_ratio_of_sums() -> None:
+    # R 4.2.2: power.t.test(n = 200, delta = 0.5, sd = 1.3, strict = TRUE)$power
+    assert RatioOfSums().power(Expected(sd=1.3), -0.5, (200, 200)) == pytest.approx(0.96973360999388, abs=1e-9)
+    relative, expected = RatioOfSums(estimand="relative"), Expected(mean=30.0, sd=12.0)
+    assert relative.power(expected, 0.1, (200, 150)) == RelativeChange().power(expected, 0.1, (200, 150))
+    with pytest.raises(InputError, match="above 0"):
+        relative.power(Expected(mean=-1.0, sd=2.0), 0.1, (200, 200))
+
+
+@pytest.mark.parametrize("estimand", ["difference", "relative"])
+def test_planned_power_of_a_ratio_is_simulated(estimand: str) -> None:
+    """Orders and their costs, 20 each and 3 fewer in the pilot arm, correlated over customers."""
+    rng, n, runs, shown = np.random.default_rng(8), 250, 400, 0
+    arm = ["control"] * n + ["pilot"] * n
+    for _ in range(runs):
+        orders = 1.0 + rng.poisson(3.0, 2 * n)
+        value = np.repeat([20.0, 17.0], n) * orders + rng.normal(0, 40, 2 * n)
+        found_in = evidence_of(
+            "cost", Scale.MONEY, ("control", "pilot"), arm=arm, value=value.tolist(), covariates={"orders": orders}
+        )
+        shown += (compared(RatioOfSums(estimand=estimand), found_in).p_value or 1) < 0.05  # type: ignore[arg-type]
+    above = (80.0, math.hypot(20 * math.sqrt(3), 40))
+    spread = ratio_spread(above, (4.0, math.sqrt(3)), 20 * math.sqrt(3) / above[1])
+    assert spread == pytest.approx(10)
+    effect = -3.0 if estimand == "difference" else -0.15
+    found = RatioOfSums(estimand=estimand).power(Expected(mean=20.0, sd=spread), effect, (n, n))  # type: ignore[arg-type]
+    assert found == pytest.approx(shown / runs, abs=4 * math.sqrt(found * (1 - found) / runs))

@@ -101,3 +101,26 @@ def test_nobody_is_not_enough() -> None:
 def test_more_reached_than_assigned_is_refused() -> None:
     with pytest.raises(InputError, match="more units were reached"):
         SampleRatio().compare(sizes([[9], [9]], [[8], [9]]), "pilot")
+
+
+def test_unlike_assigned_sizes_are_never_called_chance() -> None:
+    found = compared(sizes([[400], [600]], [[400], [600]]))
+    assert found.passed is True
+    assert found.sentence.endswith(
+        "no customer was lost; the assigned sizes themselves were not tested, set share to test them."
+    )
+    assert compared(sizes([[400], [600]], [[400], [600]]), share=0.5).passed is False
+
+
+def test_losses_are_what_assigned_numbers_test() -> None:
+    alike = compared(sizes([[310], [305]], [[800], [800]]))
+    assert "as many were lost in both arms as chance explains (exact p 0.8" in alike.sentence
+    unlike = compared(sizes([[800], [760]], [[800], [800]]))
+    assert "chance alone can hardly explain such losses (exact p " in unlike.sentence
+
+
+def test_an_alarm_of_strata_alone_names_them() -> None:
+    found = compared(sizes([[90, 50], [50, 90]], [[100, 100], [100, 100]]))
+    assert "chance alone can hardly explain such losses inside s0 and s1: find the cause" in found.sentence
+    found = compared(sizes([[90, 50, 5], [50, 90, 5]]))
+    assert "chance alone can hardly explain such sizes inside s0 and s1: find the cause" in found.sentence

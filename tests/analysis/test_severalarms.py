@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from pilot.analysis import Comparison, Evidence, Moments, NotEnoughData, Scale, Welch
-from pilot.analysis.methods.ranks import BrunnerMunzel
+from pilot.analysis import Comparison, Evidence, Expected, Moments, NotEnoughData, Scale, Welch
+from pilot.analysis.methods.ranks import BrunnerMunzel, MannWhitney
 from pilot.analysis.methods.severalarms import Dunnett, KruskalWallis, WelchAnova
-from pilot.analysis.severalarms import kruskal_wallis, log_dunnett_upper, log_range_upper, upper_quantile, welch_anova
+from pilot.analysis.reach import several_arms
+from pilot.analysis.severalarms import (
+    dunnett_quantile,
+    kruskal_wallis,
+    kruskal_wallis_power,
+    log_dunnett_upper,
+    log_range_upper,
+    range_quantile,
+    upper_quantile,
+    welch_anova,
+    welch_anova_power,
+)
+from pilot.errors import InputError
 
 # R: PlantGrowth
 PLANTS = (
@@ -223,3 +236,86 @@ def test_all_intervals_together_hold(n: int) -> None:
     slack = 4 * math.sqrt(0.05 * 0.95 / draws) + 0.003
     assert abs(missed["dunnett"] / draws - 0.05) <= slack
     assert all(count / draws <= 0.05 + slack for count in missed.values())
+
+
+def test_power_of_one_arm_among_several() -> None:
+    # R 4.2.2, Dunnett by nested integrate() and pt(ncp): three arms of 50 against 80, sd 1, effect 0.5
+    assert Dunnett().power(Expected(sd=1.0, pilots=3), 0.5, (80, 50)) == pytest.approx(0.65210669078903, abs=1e-9)
+    # R: q <- qtukey(0.95, 3, 78) / sqrt(2); d <- 0.6 / sqrt(2 / 40); pt(q, 78, d, lower.tail = FALSE) + pt(-q, 78, d)
+    assert WelchAnova().power(Expected(sd=1.0, pilots=2), 0.6, (40, 40)) == pytest.approx(0.61653480168463, abs=1e-8)
+    one = Expected(sd=1.0)
+    for analysis in (Dunnett(), WelchAnova()):
+        assert analysis.power(one, -0.5, (64, 64)) == pytest.approx(Welch().power(one, 0.5, (64, 64)), abs=1e-9)
+        assert analysis.power(one, 0.5, (1, 64)) == 0
+    assert KruskalWallis().power(one, 0.1, (90, 90)) == MannWhitney().power(one, 0.1, (90, 90))
+    strict = MannWhitney(level=1 - 0.05 / 3).power(one, 0.1, (90, 90))
+    assert KruskalWallis().power(Expected(pilots=3), 0.1, (90, 90)) == pytest.approx(strict, abs=1e-12)
+
+
+@pytest.mark.parametrize("analysis", EVERY)
+def test_sizes_of_several_arms_have_the_wanted_power(analysis: Dunnett | WelchAnova | KruskalWallis) -> None:
+    expected, effect = Expected(sd=1.0, pilots=2, share=0.4), 0.2
+    n = analysis.sample_size(expected, effect)
+    assert analysis.power(expected, effect, n) == pytest.approx(0.8, abs=1e-9)
+    assert analysis.mde(expected, n) == pytest.approx(effect, abs=1e-9)
+    more = analysis.sample_size(replace(expected, pilots=3), effect)
+    assert more[0] > n[0]
+
+
+def test_arms_that_know_of_each_other_need_fewer_units_than_by_bonferroni() -> None:
+    known = several_arms(Dunnett(), Expected(sd=1.0), 0.3, 2)
+    shared = several_arms(Welch(), Expected(sd=1.0), 0.3, 2)
+    assert len(known) == 3
+    assert known[0] / known[1] == pytest.approx(math.sqrt(2))
+    assert 0.97 * sum(shared) < sum(known) < sum(shared)
+
+
+def test_planned_power_of_dunnett_and_games_howell_is_simulated() -> None:
+    """Unequal arms and spreads; the standard errors are those of the analyses, the critical values as well."""
+    rng, runs, n, spreads = np.random.default_rng(11), 20_000, (60, 30), (1.0, 1.6)
+    sizes, sds = np.array([60, 30, 30]), np.array([1.0, 1.6, 1.6])
+    means = rng.normal(np.array([0.0, 0.9, 0.0]), sds / np.sqrt(sizes), (runs, 3))
+    variances = sds**2 * rng.chisquare(sizes - 1, (runs, 3)) / (sizes - 1)
+    common = (variances @ (sizes - 1)) / (sizes.sum() - 3) * (1 / 60 + 1 / 30)
+    shown = np.abs(means[:, 1] - means[:, 0]) > dunnett_quantile((60, 30, 30), 117, 0.95) * np.sqrt(common)
+    expected = Expected(sd=spreads[0], sd_pilot=spreads[1], pilots=2)
+    assert Dunnett().power(expected, 0.9, n) == pytest.approx(shown.mean(), abs=4 * math.sqrt(0.25 / runs))
+    parts = variances[:, :2] / sizes[:2]
+    df = parts.sum(axis=1) ** 2 / (parts**2 / (sizes[:2] - 1)).sum(axis=1)
+    grid = np.arange(25.0, 90.0)
+    edge = np.interp(df, grid, [range_quantile(3, value, 0.95) for value in grid])
+    shown = np.abs(means[:, 1] - means[:, 0]) > edge * np.sqrt(parts.sum(axis=1))
+    assert WelchAnova().power(expected, 0.9, n) == pytest.approx(shown.mean(), abs=4 * math.sqrt(0.25 / runs))
+
+
+def test_power_of_welch_s_f() -> None:
+    # R: pf(qf(0.95, 2, 78), 2, 78, ncp = 40 * sum((m - mean(m))^2), lower.tail = FALSE), m = c(0, 0.2, 0.5)
+    assert welch_anova_power((0, 0.2, 0.5), (1, 1, 1), (40, 40, 40)) == pytest.approx(0.49306420532971, abs=1e-9)
+    # Cohen 1988, table 8.4.4: f = 0.25, three groups, power 0.80: 52 per group; R: power.anova.test gives 0.7967 for the
+    # pooled F, whose denominator has 153 degrees of freedom and Welch's 102.
+    half = 0.25 * math.sqrt(1.5)
+    assert welch_anova_power((-half, 0, half), (1, 1, 1), (52, 52, 52)) == pytest.approx(0.7967, abs=5e-3)
+    assert welch_anova_power((0, 1), (1, 1), (1, 9)) == 0
+
+
+def test_power_of_the_tests_of_all_arms_is_simulated() -> None:
+    rng, runs = np.random.default_rng(12), 2_000
+    sizes, means, spreads = (50, 30, 40), (0.0, 0.5, 0.1), (0.6, 1.4, 1.0)
+    shares = ((0.03, 0.07, 0.18, 0.42, 0.30), (0.05, 0.12, 0.23, 0.40, 0.20), (0.04, 0.06, 0.2, 0.35, 0.35))
+    shown = np.zeros(2)
+    for _ in range(runs):
+        found = [rng.normal(m, s / math.sqrt(n)) for m, s, n in zip(means, spreads, sizes, strict=True)]
+        m2 = [s**2 * rng.chisquare(n - 1) for s, n in zip(spreads, sizes, strict=True)]
+        ranks = kruskal_wallis([rng.multinomial(2 * n, row) for n, row in zip(sizes, shares, strict=True)])
+        tests = (welch_anova(sizes, found, m2), ranks)
+        shown += [test is not None and test.log_p < math.log(0.05) for test in tests]
+    error = 4 * math.sqrt(0.25 / runs)
+    assert welch_anova_power(means, spreads, sizes) == pytest.approx(shown[0] / runs, abs=error)
+    assert kruskal_wallis_power(shares, [2 * n for n in sizes]) == pytest.approx(shown[1] / runs, abs=error)
+    assert kruskal_wallis_power([[0.5, 0.5], [0.5, 0.5]], (50, 50)) == pytest.approx(0.05, abs=1e-12)
+    assert kruskal_wallis_power([[1.0, 0.0], [1.0, 0.0]], (50, 50)) == 0
+
+
+def test_there_is_a_pilot_arm_to_plan() -> None:
+    with pytest.raises(InputError, match="at least one pilot arm"):
+        Expected(sd=1.0, pilots=0)

@@ -90,7 +90,7 @@ def test_nobody_said_yes_still_has_an_interval() -> None:
     assert found.p_value == 1
     assert found.low is not None
     assert found.low < 0 < (found.high or 0)
-    assert "differs by less than 0.1 percentage points" in found.sentence
+    assert "the observed difference in retained between pilot and control is 0 (" in found.sentence
 
 
 def test_an_arm_without_customers_is_not_enough() -> None:
@@ -332,3 +332,20 @@ def test_no_yes_in_the_pilot_arm_is_a_ratio_of_0_with_an_upper_limit() -> None:
         assert isinstance(found, Comparison)
         assert (found.estimate, found.low) == (0, 0)
         assert 1 < (found.high or 0) < 2
+
+
+def test_no_observed_difference_is_not_called_none_shown() -> None:
+    evidence = Evidence.from_counts("kept", Scale.BINARY, ("control", "desk"), (0, 1), [[[10, 30]], [[10, 30]]])
+    same = Newcombe().compare(evidence, "desk")
+    assert isinstance(same, Comparison)
+    assert same.sentence.startswith(
+        "the observed difference in kept between desk and control is 0 (95 % interval -18.6 to 18.6; 40 and 40 customers)"
+    )
+    close = Evidence.from_counts(
+        "kept", Scale.BINARY, ("control", "desk"), (0, 1), [[[30_001, 30_000]], [[30_000, 30_001]]]
+    )
+    found = Newcombe().compare(close, "desk")
+    assert isinstance(found, Comparison)
+    assert found.sentence.startswith(
+        "the observed difference in kept between desk and control is less than 0.1 percent"
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,12 +30,13 @@ TIME = [6, 7, 10, 15, 19, 25, 30, 34, 40, 40, 12, 5, 9, 9, 20, 22, 28, 31, 31, 4
 LEFT = [1, 1, 0, 1, 1, 0, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0, 1, 1, 0, 0]
 ARM = [0] * 15 + [1] * 15
 STRATUM = [0, 1, 1] * 10
+CLUSTER = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, 8, 9, 9]
 BEFORE = [3, 5, 2, 8, 6, 1, 4, 7, 9, 2, 3, 6, 8, 1, 5, 2, 7, 4, 3, 9, 6, 2, 5, 8, 1, 4, 3, 7, 6, 2]
 
 ALL = [KaplanMeier(day=30), RestrictedMeanTime(day=30), LogRank(), CoxRegression(event="left")]
 
 
-def thirty(*, strata: bool = False, **covariates: list[float]) -> Evidence:
+def thirty(*, strata: bool = False, cluster: Sequence[int] | None = None, **covariates: list[float]) -> Evidence:
     return evidence_of(
         "days",
         Scale.TIME,
@@ -42,8 +44,13 @@ def thirty(*, strata: bool = False, **covariates: list[float]) -> Evidence:
         arm=[("control", "desk")[a] for a in ARM],
         value=TIME,
         stratum=[f"s{s}" for s in STRATUM] if strata else None,
+        cluster=cluster,
         covariates={"left": LEFT, **covariates},
     )
+
+
+def clustered(cluster: Sequence[int] = CLUSTER) -> Evidence:
+    return thirty(cluster=cluster)
 
 
 def leukaemia() -> Evidence:
@@ -118,6 +125,59 @@ def test_cox_is_that_of_r() -> None:
     assert plain.proportional == pytest.approx([0.34182893994] * 2, rel=1e-9)
 
 
+def test_cox_with_clusters_is_that_of_r() -> None:
+    # R 4.2.2, survival 3.5-3: coxph(Surv(t, e) ~ a + z + strata(s), cluster = g)$var, and coxph(Surv(t, e) ~ a, cluster = g)$var
+    found = cox(TIME, LEFT, np.column_stack([ARM, BEFORE]), STRATUM, CLUSTER)
+    assert found is not None
+    assert found.robust is not None
+    assert found.robust.ravel() == pytest.approx(
+        [0.1662538394026, -0.01791432394762, -0.0179143239476, 0.00959988190599], rel=1e-8
+    )
+    result = compared(CoxRegression(), clustered())
+    assert result.standard_error == pytest.approx(0.433179077812, rel=1e-9)
+    assert (result.statistic, result.p_value) == pytest.approx((-1.15807638709, 0.246832865167), rel=1e-8)
+    assert "robust for clusters" in result.method
+    assert result.details["clusters in control"] == 5
+    assert result.details["clusters in desk"] == 5
+    assert any("10 clusters; below 40" in warning for warning in result.warnings)
+
+
+def test_customers_that_are_their_own_cluster_have_the_usual_error() -> None:
+    usual = compared(CoxRegression(), thirty())
+    assert compared(CoxRegression(), clustered(range(30))).standard_error == usual.standard_error
+
+
+def test_one_cluster_in_an_arm_shows_no_spread() -> None:
+    found = CoxRegression().compare(clustered([1] * 15 + CLUSTER[15:]), "desk")
+    assert isinstance(found, NotEnoughData)
+    assert found.reason == "control has only one cluster; a spread between clusters needs at least two"
+
+
+def test_the_profile_interval_is_that_of_r() -> None:
+    # coxph(... offset(b * a) ...): values of b at which twice the fall of the log-likelihood is qchisq(level, 1), by uniroot
+    found, plain = cox(TIME, LEFT, np.column_stack([ARM, BEFORE]), STRATUM), cox(TIME, LEFT, ARM)
+    assert found is not None
+    assert plain is not None
+    assert found.profile_interval() == pytest.approx((-1.371616771944, 0.478096862312), abs=1e-9)
+    assert found.profile_interval(0.9) == pytest.approx((-1.217061957147, 0.327859381676), abs=1e-9)
+    assert plain.profile_interval() == pytest.approx((-1.431778018587, 0.414341244676), abs=1e-9)
+
+
+def test_the_profile_interval_agrees_with_its_test() -> None:
+    evidence = thirty()
+    p = compared(CoxRegression(interval="profile"), evidence).p_value
+    assert p is not None
+    edge = compared(CoxRegression(interval="profile", level=1 - p), evidence)
+    assert edge.high == pytest.approx(1, abs=1e-6)
+    assert edge.standard_error == compared(CoxRegression(), evidence).standard_error
+    beside = compared(CoxRegression(interval="profile"), clustered())
+    assert (beside.low, beside.high) == (
+        compared(CoxRegression(), clustered()).low,
+        compared(CoxRegression(), clustered()).high,
+    )
+    assert any("no likelihood to profile" in warning for warning in beside.warnings)
+
+
 def test_cox_of_the_remissions_is_that_of_the_textbooks() -> None:
     found = compared(CoxRegression(), leukaemia(), "mercaptopurine")
     # Efron's ties: b = -1.572 (0.412), as in Kleinbaum and Klein 2012 and in SAS; R prints -1.57212514883.
@@ -187,7 +247,7 @@ def test_a_stratum_not_observed_so_long_is_joined_and_named() -> None:
         evidence.rows, value=np.where(evidence.rows.stratum == 0, evidence.rows.value / 10, evidence.rows.value)
     )
     found = compared(KaplanMeier(day=30), replace(evidence, rows=short))
-    assert any("were joined: s0, s1" in warning for warning in found.warnings)
+    assert any("were joined, with the next smallest where needed: s0, s1 (" in warning for warning in found.warnings)
 
 
 def test_strata_that_say_nothing_are_counted() -> None:
@@ -366,3 +426,20 @@ def test_false_alarms(size: int, curves: float) -> None:
     for name, target in (("curve", curves), ("mean", curves), ("ranks", 0.05), ("cox", 0.05)):
         allowed = 4 * math.sqrt(target * (1 - target) / rounds) + 0.003
         assert abs(rates[name] - target) < allowed, (name, rates)
+
+
+def test_clusters_that_all_lose_everybody_on_one_day_show_no_spread() -> None:
+    found = CoxRegression().compare(
+        evidence_of(
+            "time",
+            Scale.TIME,
+            ("control", "pilot"),
+            arm=["control", "control", "pilot", "pilot"] * 4,
+            value=[3.01] * 16,
+            cluster=[f"rep {place % 8}" for place in range(16)],
+            covariates={"event": [1] * 16},
+        ),
+        "pilot",
+    )
+    assert isinstance(found, NotEnoughData)
+    assert found.reason == "the clusters do not differ, so their spread is not seen"

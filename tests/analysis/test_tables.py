@@ -210,7 +210,8 @@ def test_too_little_is_an_outcome_with_a_reason(control: Sequence[int], pilot: S
 
 def test_strata_without_both_arms_are_named() -> None:
     found = compared(CochranMantelHaenszel(), rating([LARGE[0], (1, 2, 3, 1, 0)], [LARGE[1], (0,) * 5]))
-    assert "7 answers are in strata without the other arm and add nothing: s1." in found.warnings
+    left_out = "Strata without answers in one of the arms were left out: s1 (7 answers, "
+    assert any(warning.startswith(left_out) for warning in found.warnings)
     alone = CochranMantelHaenszel().compare(rating([(1, 2, 3), (0, 0, 0)], [(0, 0, 0), (3, 2, 1)]), "pilot")
     assert isinstance(alone, NotEnoughData)
     assert "no stratum has both arms" in alone.reason

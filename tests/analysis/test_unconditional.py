@@ -15,6 +15,7 @@ from pilot.analysis.methods.unconditional import Barnard, Boschloo, Fisher
 from pilot.analysis.shares import miettinen_nurminen
 from pilot.analysis.sizing import Expected
 from pilot.analysis.unconditional import LARGEST, barnard, boschloo
+from pilot.analysis.unconditionalinterval import unconditional_interval
 from pilot.errors import InputError
 
 
@@ -166,8 +167,72 @@ def test_exact_tests_name_their_definition_and_carry_an_interval(
     assert isinstance(found, Comparison)
     assert found.alternative == definition
     assert found.sentence.endswith(f"{words}.")
+    asymptotic = isinstance(analysis, Fisher)
+    limits = (miettinen_nurminen if asymptotic else unconditional_interval)((7, 34), (1, 34))
+    assert (found.low, found.high) == limits
+    assert ("interval: Miettinen-Nurminen" in found.method) == asymptotic
+
+
+# StatXact 11 and SAS 9.4 as quoted in the tests of R's exact2x2 1.6, uncondExact2x2(2, 7, 6, 13, method = "score",
+# tsmethod = "square"): p 0.5374, interval -0.3079 to 0.5542; 0 of 7 against 13 of 13: from 0.6088.
+def test_the_exact_interval_is_that_of_statxact() -> None:
+    assert unconditional_interval((6, 13), (2, 7)) == pytest.approx((-0.3079, 0.5542), abs=5e-5)
+    assert math.exp(barnard((6, 13), (2, 7))) == pytest.approx(0.5374, abs=5e-5)
+    low, high = unconditional_interval((13, 13), (0, 7))
+    assert (low, high) == (pytest.approx(0.6088, abs=5e-5), 1.0)
+    low, high = unconditional_interval((2, 7), (6, 13))  # arms swapped
+    assert (low, high) == pytest.approx((-0.5542, 0.3079), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "refuted_inside"),
+    [
+        ((4, 4), 0),
+        pytest.param((3, 6), 0, marks=pytest.mark.slow),
+        pytest.param((7, 9), 0, marks=pytest.mark.slow),
+        pytest.param((3, 14), 4, marks=pytest.mark.slow),  # open differences on both sides of 0, though not 0 itself
+    ],
+)
+def test_the_exact_interval_agrees_with_barnard_s_test_and_covers(sizes: tuple[int, int], refuted_inside: int) -> None:
+    n1, n0 = sizes
+    tables = list(product(range(n1 + 1), range(n0 + 1)))
+    limits = {table: unconditional_interval((table[0], n1), (table[1], n0), 0.9) for table in tables}
+    odd = 0
+    for (yes1, yes0), (low, high) in limits.items():
+        inside, refuted = low <= 0 <= high, barnard((yes1, n1), (yes0, n0)) <= math.log(0.1)
+        assert inside or refuted
+        odd += inside and refuted
+        assert low <= yes1 / n1 - yes0 / n0 <= high
+    assert odd == refuted_inside
+    for pilot, control in product(np.linspace(0.03, 0.97, 15), np.linspace(0.02, 0.98, 15)):
+        covered = sum(
+            math.comb(n1, a)
+            * math.comb(n0, b)
+            * pilot**a
+            * (1 - pilot) ** (n1 - a)
+            * control**b
+            * (1 - control) ** (n0 - b)
+            for (a, b), (low, high) in limits.items()
+            if low <= pilot - control <= high
+        )
+        assert covered >= 0.9 - 1e-6
+
+
+@pytest.mark.parametrize("analysis", [Barnard(), Boschloo()])
+def test_beyond_a_hundred_customers_the_interval_is_the_score_one_and_says_so(analysis: Analysis) -> None:
+    found = analysis.compare(evidence((1, 60), (7, 60)), "pilot")
+    assert isinstance(found, Comparison)
+    assert (found.low, found.high) == miettinen_nurminen((7, 60), (1, 60))
+    assert found.method.endswith("since there are more than 100 customers")
+    with pytest.raises(InputError, match="takes too long"):
+        unconditional_interval((7, 60), (1, 60))
+
+
+def test_the_score_interval_may_be_asked_for() -> None:
+    found = Barnard(interval="score").compare(evidence((1, 34), (7, 34)), "pilot")
+    assert isinstance(found, Comparison)
     assert (found.low, found.high) == miettinen_nurminen((7, 34), (1, 34))
-    assert "interval: Miettinen-Nurminen" in found.method
+    assert found.method.endswith("score interval of the difference")
 
 
 def test_fisher_shows_both_p_values_and_the_odds_ratio() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pilot.analysis.apportionment import apportion
 from pilot.errors import InputError
 from pilot.experiments import frame as frames
-from pilot.experiments.apportionment import apportion
 from pilot.experiments.assignment import SPARE_KEYS
 from pilot.experiments.sampling import random_keys
 from pilot.plugins.builtin.designs import Complete, SimpleSample, StratifiedBlocks, StratifiedSample

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pilot.analysis import ArmSummary, Comparison, NotEnoughData
+from pilot.analysis import ArmSummary, Comparison, NotEnoughData, Scale, StratifiedDifference, evidence_of
 from pilot.reports.decision import ArmVerdict, Decision, cheaper, deciding, judge, needed, not_worse, overall
 
 MARGIN = 0.25
@@ -131,3 +131,29 @@ def test_a_decision_is_restored_from_its_json() -> None:
     conditions = [not_worse("csat", compared("csat", (-0.3, 0.1)), MARGIN), cheaper("cost", compared("cost", LOW_COST))]
     decision = overall([judge("pilot", conditions, ["invited"])], 0.95, [7, 8])
     assert Decision.from_json(decision.as_json()) == decision
+
+
+@pytest.mark.parametrize(("lost", "state"), [(5, "met"), (40, "open")])
+def test_a_gain_seen_in_a_part_of_the_customers_only_is_no_yes_for_all(lost: int, state: str) -> None:
+    """Where a stratum lost one of its arms, its customers are not compared; above a twentieth of all that is too many."""
+    arm = ["control", "pilot"] * 60 + ["control"] * 2
+    stratum = ["north"] * 120 + ["south"] * 2
+    found = StratifiedDifference().compare(
+        evidence_of(
+            "cost",
+            Scale.MONEY,
+            ("control", "pilot"),
+            arm=arm,
+            value=[20.0 + place % 7 - 9 * (name == "pilot") for place, name in enumerate(arm)],
+            stratum=stratum,
+            population={"north": 100 - lost, "south": lost},
+        ),
+        "pilot",
+    )
+    assert isinstance(found, Comparison)
+    condition = cheaper("cost", found)
+    assert condition.state == state
+    assert condition.high is not None
+    assert condition.high < 0
+    assert ("cannot be compared like with like" in condition.reason) == (state == "open")
+    assert judge("pilot", [condition]).verdict == ("roll_out" if state == "met" else "inconclusive")

@@ -30,6 +30,7 @@ from pilot.analysis.ratios import (
 )
 from pilot.analysis.sentences import measured, percent, reading, sentence
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata
 from pilot.analysis.tails import log_t_upper, p_value, t_quantile, two_sided
 
 UNEQUAL_SPREADS = 2.0
@@ -57,15 +58,15 @@ class WinsorisedDifference(Analysis):
     )
     sizes = "difference of means"
 
-    cap: Annotated[float, Field(allow_inf_nan=False)]
+    cap: Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
     level: Level = 0.95
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
         every = Pair.of(self, evidence, arm)
-        rows = every.rows
-        whole = with_rows(every, rows)
-        pair = with_rows(every, replace(rows, value=np.minimum(rows.value, self.cap)))
+        whole = inside_strata(with_rows(every, every.rows))
+        rows = whole.rows
+        pair = with_rows(whole, replace(rows, value=np.minimum(rows.value, self.cap)))
         found = effect(pair, by_strata=True)
         if not isinstance(found, Effect):
             return NotEnoughData(self.key, evidence.outcome, arm, f"under the cap of {self.cap:,g}, {found}")

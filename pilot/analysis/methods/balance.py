@@ -54,9 +54,12 @@ class Balance(Analysis):
         mean = np.where(joint.n[..., None] > 0, mean, 0.0)
         found = {name: _difference(joint.n, mean[..., k], cross[..., k, k]) for k, name in enumerate(names)}
         omnibus = mahalanobis(joint.n, mean, cross)
+        reasons = {
+            name: _undefined(pair, name, joint.n, mean[..., k]) for k, name in enumerate(names) if not found[name]
+        }
         usable = {name: value for name, value in found.items() if value is not None}
         if not usable or omnibus is None:
-            return NotEnoughData(self.key, evidence.outcome, arm, _reason(pair, names))
+            return NotEnoughData(self.key, evidence.outcome, arm, _reason(pair, reasons))
         largest = max(usable, key=lambda name: abs(usable[name].difference))
         place = names.index(largest)
         low, high = usable[largest].interval(1 - (1 - self.level) / len(usable))
@@ -64,7 +67,7 @@ class Balance(Analysis):
             self,
             pair,
             arms=narrowed(pair, joint.n, mean[..., place], cross[..., place, place]).summaries(),
-            checks=(*_bands(found, pair.sizes), *left_aside(every, pair, "a value of a covariate")),
+            checks=(*_bands(found, reasons, pair.sizes), *left_aside(every, pair, "a value of a covariate")),
             method=f"Largest of {len(usable)} standardised differences, simultaneous interval (Bonferroni); "
             f"Mahalanobis distance under the assignment{' inside strata' if pair.stratified else ''}",
             measure=f"standardised difference of {largest}",
@@ -78,7 +81,7 @@ class Balance(Analysis):
             p_value=p_value(omnibus.log_p),
             log_p=omnibus.log_p,
             alternative="all columns together",
-            details=_details(usable),
+            details=_details(found),
             sentence=_words(pair, largest, usable[largest].difference, (low, high, self.level), omnibus.log_p),
         )
 
@@ -88,14 +91,24 @@ def _difference(n: IntArray, mean: FloatArray, m2: FloatArray) -> Standardised |
     return standardised(*zip(*groups, strict=True))
 
 
-def _bands(found: dict[str, Standardised | None], sizes: tuple[int, int]) -> list[Check]:
+def _undefined(pair: Pair, name: str, n: IntArray, mean: FloatArray) -> str:
+    """Why there is no standardised difference of a column."""
+    for arm, units in zip((pair.control, pair.arm), pair.sizes, strict=True):
+        if units < 2:
+            return f"{arm} has fewer than two customers with a value of {name}"
+    control, pilot = (float(n[row] @ mean[row]) / pair.sizes[row] for row in (0, 1))
+    if control == pilot:
+        return f"{name} is {control:g} for all customers, so its standardised difference is undefined"
+    return f"{name} is {control:g} for all customers of {pair.control} and {pilot:g} for all of {pair.arm}: no spread to compare by"
+
+
+def _bands(found: dict[str, Standardised | None], reasons: dict[str, str], sizes: tuple[int, int]) -> list[Check]:
     """One check for each column, with what chance alone does at this size beside it."""
     chance = normal_quantile(0.975) * (1 / max(sizes[0], 1) + 1 / max(sizes[1], 1)) ** 0.5
     checks = []
     for name, value in found.items():
         if value is None:
-            text = f"{name} is constant in an arm and different in the other, or has too few values: it cannot be compared."
-            checks.append(Check(f"balance of {name}", None, "warn", text))
+            checks.append(Check(f"balance of {name}", None, "warn", f"{reasons[name]}."))
             continue
         size = abs(value.difference)
         status = "pass" if size <= SMALL else "warn" if size <= LARGE else "fail"
@@ -108,18 +121,18 @@ def _bands(found: dict[str, Standardised | None], sizes: tuple[int, int]) -> lis
     return checks
 
 
-def _details(found: dict[str, Standardised]) -> dict[str, float | None]:
+def _details(found: dict[str, Standardised | None]) -> dict[str, float | None]:
     details: dict[str, float | None] = {}
     for name, value in found.items():
-        details |= {f"difference of {name}": value.difference, f"variance ratio of {name}": value.variance_ratio}
+        details[f"difference of {name}"] = None if value is None else value.difference
+        details[f"variance ratio of {name}"] = None if value is None else value.variance_ratio
     return details
 
 
-def _reason(pair: Pair, names: list[str]) -> str:
-    for name, n in zip((pair.control, pair.arm), pair.sizes, strict=True):
-        if n < 2:
-            return f"{name} has fewer than two customers with a value of {', '.join(names)}"
-    return f"{', '.join(names)} cannot be compared: constant in each arm, or no stratum has customers of both arms"
+def _reason(pair: Pair, reasons: dict[str, str]) -> str:
+    if reasons:
+        return "; ".join(reasons.values())
+    return "no stratum has customers of both arms"
 
 
 def _words(pair: Pair, name: str, difference: float, interval: tuple[float, float, float], log_p: float) -> str:

@@ -23,12 +23,15 @@ from pilot.analysis.bootstrap import (
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
 from pilot.analysis.contrasts import common_checks, left_aside, passed_over, with_rows
-from pilot.analysis.effects import Level, lacking, record, strata_weights
+from pilot.analysis.effects import Level, lacking, record
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.means import Layers, layers
 from pilot.analysis.moments import FloatArray
+from pilot.analysis.noncentral import mean_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import effect, percent, reading, sentence
+from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata, strata_weights
 from pilot.errors import InputError
 
 SMALL_FOR_BOOTSTRAP = 50
@@ -59,6 +62,7 @@ class Bootstrap(Analysis):
     needs = frozenset({Need.MOMENTS, Need.COUNTS, Need.ROWS, Need.ASSIGNED})
     scales = frozenset(Scale) - {Scale.TIME}
     reference = "Efron 1987, JASA 82:171; Davison and Hinkley 1997, Bootstrap Methods and their Application, ch. 5"
+    sizes = "difference of means"
 
     statistic: Literal["mean", "median", "quantile"] = "mean"
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -78,12 +82,12 @@ class Bootstrap(Analysis):
             raise InputError("moments give the interval of a mean only", place="interval", remedy="Use bca")
         every = Pair.of(self, evidence, arm)
         from_rows = evidence.counts is None
-        pair = with_rows(every, every.rows) if from_rows else every
+        pair = inside_strata(with_rows(every, every.rows) if from_rows else every)
         reason = lacking(pair)
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
         weights, source = strata_weights(pair)
-        joined = layers(pair.n, pair.mean, pair.m2, weights, evidence.strata)
+        joined = layers(pair.n, pair.mean, pair.m2, weights, pair.evidence.strata)
         found = self._interval(_samples(pair, joined, from_rows=from_rows), joined.weights)
         if found is None:
             reason = f"every resample gives the same {self._name}, so there is no spread to measure uncertainty by"
@@ -96,6 +100,20 @@ class Bootstrap(Analysis):
         checks += [*left_aside(every, pair, "a value of a covariate"), *passed_over(pair)]
         means = joined.mean @ joined.weights if self.statistic == "mean" else None
         return self._record(pair, found, checks, source, means)
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`. Of the mean only: that of `welch`, whose interval this one is as units grow.
+
+        Raises:
+            InputError: Another statistic is compared, whose power hangs on the shape of the values near it.
+        """
+        if self.statistic != "mean":
+            raise InputError(
+                f"sizes are planned for a mean, and not for the {self._name}",
+                place="statistic",
+                remedy="Plan with mann-whitney, or with statistic = mean",
+            )
+        return mean_power(effect, expected.spreads, n, self.level)
 
     @property
     def _name(self) -> str:

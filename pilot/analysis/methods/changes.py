@@ -15,6 +15,7 @@ from pilot.analysis.moments import Joint
 from pilot.analysis.noncentral import mean_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata
 
 APART = 0.25
 """Arms further apart than this before the pilot, in standard deviations, started from different places."""
@@ -49,7 +50,9 @@ class DifferenceInDifferences(Analysis):
         every = Pair.of(self, evidence, arm)
         joint = every.joint
         name = every.named(self.before, joint.columns[1:], "the value before the pilot")
-        pair, changes = with_covariates(every, joint), _changes(every, joint, joint.columns.index(name, 1))
+        pair = inside_strata(with_covariates(every, joint))
+        joint = pair.joint
+        changes = _changes(pair, joint, joint.columns.index(name, 1))
         reason = lacking(changes)
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, f"of the changes since {name}: {reason}")
@@ -68,7 +71,7 @@ class DifferenceInDifferences(Analysis):
             f"mean change in {arm}": pilot,
         }
         checks = [check for check in found.checks if check.name not in ("ceiling", "rare events")]
-        named = replace(pair, evidence=replace(evidence, outcome=f"the change of {evidence.outcome} since {name}"))
+        named = replace(pair, evidence=replace(pair.evidence, outcome=f"the change of {evidence.outcome} since {name}"))
         result = t_record(
             self,
             named,

@@ -22,7 +22,6 @@ from pilot.analysis.clusterreview import (
 )
 from pilot.analysis.clusters import (
     WholeClusters,
-    cluster_power,
     cluster_robust,
     whole_clusters,
 )
@@ -33,10 +32,12 @@ from pilot.analysis.contrasts import left_aside, t_record
 from pilot.analysis.effects import Level, record
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.means import mean_difference
+from pilot.analysis.noncentral import mean_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import effect as in_words
 from pilot.analysis.sentences import p_text, reading, sentence
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata, left_out
 from pilot.analysis.tails import p_value
 
 WORTHLESS = 0.1
@@ -50,16 +51,13 @@ class _ByCluster(Analysis):
 
     needs = frozenset({Need.MOMENTS, Need.CLUSTERS, Need.ASSIGNED})
     scales = frozenset(Scale) - {Scale.TIME}
-    sizes = "difference of means"
+    sizes = "difference of means, in independent values: clusters come on top"
 
     level: float
 
     def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
-        """See `Analysis.power`. `n` counts customers; `expected` is a `ClusteredExpected`.
-
-        Reference: Donner and Klar 2000, 5.2; Eldridge, Ashby and Kerry 2006, Int. J. Epidemiology 35:1292.
-        """
-        return cluster_power(expected, effect, n, self.level)
+        """See `Analysis.power`. `n` counts independent values: `plan_size` and `reach` turn them into clusters and back."""
+        return mean_power(effect, expected.spreads, n, self.level)
 
     def _nothing(self, evidence: Evidence, arm: str, reason: str) -> NotEnoughData:
         return NotEnoughData(self.key, evidence.outcome, arm, reason)
@@ -88,7 +86,11 @@ class ClusterRobust(_ByCluster):
         """See `Analysis.compare`."""
         every = Pair.of(self, evidence, arm)
         clusters = every.clusters
-        pair, numbers = seen(every, clusters), numbers_of(clusters)
+        pair = seen(every, clusters)
+        if self.by_strata:
+            pair = inside_strata(pair)
+            clusters = pair.clusters
+        numbers = numbers_of(clusters)
         reason = lacking_clusters(pair, numbers)
         if reason:
             return self._nothing(evidence, arm, reason)
@@ -101,7 +103,7 @@ class ClusterRobust(_ByCluster):
         law = "Satterthwaite's t" if self.correction == "CR2" else "t with clusters less one"
         checks = [*left_aside(every, pair, "a cluster"), *cluster_checks(pair, numbers, clusters)]
         checks += [] if self.correction == "CR1" else [freedom(found.df)]
-        checks += [] if strata else balance(pair)
+        checks += left_out(pair) if self.by_strata else balance(pair)
         return t_record(
             self,
             pair,

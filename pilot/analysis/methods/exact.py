@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -12,10 +13,13 @@ from pilot.analysis.contract import Analysis
 from pilot.analysis.effects import Effect, Level, effect, record
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.inversion import permutation_interval
+from pilot.analysis.noncentral import mean_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.permutation import PermutationLaw, exact_permutation
 from pilot.analysis.sentences import effect as in_words
 from pilot.analysis.sentences import p_text, reading, sentence
+from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata
 from pilot.analysis.tails import p_value
 
 
@@ -38,13 +42,14 @@ class ExactPermutation(Analysis):
     on_scale = True
     scales = frozenset({Scale.RATING, Scale.BINARY, Scale.COUNT})
     reference = "Pitman 1937, JRSS Suppl. 4:119; Streitberg and Roehmel 1986, Statistical Software Newsletter 12:10"
+    sizes = "difference of means"
 
     interval: Literal["t", "exact"] = "t"
     level: Level = 0.95
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         law = exact_permutation(pair.counts, evidence.levels)
         found = effect(pair, by_strata=True)
         if not isinstance(found, Effect):
@@ -58,6 +63,16 @@ class ExactPermutation(Analysis):
         limits = difference.interval(self.level)
         numbers = {"arms": found.arms, "standard_error": difference.standard_error}
         return self._record(pair, law, found, difference.estimate, limits, found.method, numbers)
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`; an approximation: that of Welch's test, which this test is as answers grow.
+
+        The observed result counts as part of its tail, which costs half of the step from one sum of ratings to the next.
+        The step is the smallest between the expected `levels`; without them it is taken for 0, and the power comes out
+        a little too high: by 3 points at 60 answers per arm, by 1.5 at 200.
+        """
+        step = min((later - sooner for sooner, later in pairwise(sorted(expected.levels))), default=0.0)
+        return mean_power(effect, expected.spreads, n, self.level, continuity=step / 2 * (1 / n[0] + 1 / n[1]))
 
     def _inverted(self, pair: Pair, law: PermutationLaw, found: Effect) -> Comparison | NotEnoughData:
         open_shifts = permutation_interval(pair.counts, pair.evidence.levels, self.level)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,10 +15,14 @@ from pilot.analysis.effects import Level, record
 from pilot.analysis.evidence import Evidence
 from pilot.analysis.hazards import Cox, cox
 from pilot.analysis.methods.times import Retention, Times, few_events, follow_up
+from pilot.analysis.moments import IntArray, Rows
 from pilot.analysis.sentences import measured, reading, sentence
 from pilot.analysis.sizing import Expected
 from pilot.analysis.survival import events_power, log_rank
 from pilot.analysis.tails import log_normal_upper, normal_quantile, p_value, two_sided
+
+FEW_FOR_ROBUST = 40
+"""Below so many clusters a robust error without a correction for their number is too small."""
 
 CHANGING = 0.05
 """Below this p value the hazard ratio is said to change with time."""
@@ -37,7 +41,15 @@ class _HazardRatio(Retention):
         return events_power(effect, sum(n) * expected.events, n[1] / sum(n), self.level)
 
     def _ratio(
-        self, times: Times, log_ratio: float, error: float, z: float, *, checks: Sequence[Check], **parts: Any
+        self,
+        times: Times,
+        log_ratio: float,
+        *,
+        error: float,
+        z: float,
+        checks: Sequence[Check],
+        limits: tuple[float, float] | None = None,
+        **parts: Any,
     ) -> Comparison:
         """The record of a hazard ratio.
 
@@ -47,10 +59,12 @@ class _HazardRatio(Retention):
             error: Its standard error.
             z: The test statistic.
             checks: Further assumptions looked at.
+            limits: Of the logarithm of the ratio, where they are not Wald's.
             parts: Method and details.
         """
         half = normal_quantile((1 + self.level) / 2) * error
-        estimate, low, high = (math.exp(value) for value in (log_ratio, log_ratio - half, log_ratio + half))
+        log_low, log_high = limits or (log_ratio - half, log_ratio + half)
+        estimate, low, high = (math.exp(value) for value in (log_ratio, log_low, log_high))
         log_p = two_sided(log_normal_upper(abs(z)))
         control, pilot = times.events
         details = {f"events of {times.pair.control}": float(control), f"events of {times.pair.arm}": float(pilot)}
@@ -71,10 +85,14 @@ class _HazardRatio(Retention):
             details=details | parts.pop("details"),
             sentence=sentence(
                 measured(times.pair, "hazard ratio", estimate, low, high, self.level),
-                reading(times.pair, half * -1 - log_ratio, half - log_ratio),
+                reading(times.pair, -log_high, -log_low),
             ),
             **parts,
         )
+
+
+NO_SPREAD = 1e-12
+"""A robust variance below this part of the usual one is rounding, not a spread."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +133,8 @@ class LogRank(_HazardRatio):
         return self._ratio(
             times,
             log_ratio,
-            error,
-            found.z,
+            error=error,
+            z=found.z,
             checks=(*checks, *_far(log_ratio)),
             method=f"{'Stratified log-rank' if stratified else 'Log-rank'} test; hazard ratio by one step (Peto)",
             details={**expected, "chi-square": found.z**2},
@@ -145,22 +163,29 @@ def _far(log_ratio: float) -> list[Check]:
 class CoxRegression(_HazardRatio):
     """Hazard ratio of the arms, inside strata and adjusted for covariates, with a check that it does not change.
 
-    `standard_error` is that of the logarithm of the ratio.
+    Where customers belong to clusters, the covariance is Lin and Wei's. `standard_error` is that of the logarithm of the ratio.
 
     Args:
         event: Covariate that says whether the event was seen (1) or nobody looked any more (0); by default the only
             one that is not in `covariates`.
         covariates: Further covariates, known before the assignment, to adjust for.
+        interval: `wald`, with Wald's test, or `profile` likelihood with the likelihood ratio test. With clusters there is no
+            likelihood, so it is Wald's.
         by_strata: Whether each stratum has its own baseline.
         level: Two-sided confidence level.
     """
 
     key = "cox"
     label = "Hazard ratio (Cox)"
-    reference = "Cox 1972, JRSS B 34:187; Efron 1977, JASA 72:557; Grambsch and Therneau 1994, Biometrika 81:515"
+    columns = frozenset({"covariates", "clusters"})
+    reference = (
+        "Cox 1972, JRSS B 34:187; Efron 1977, JASA 72:557; Lin and Wei 1989, JASA 84:1074; "
+        "Grambsch and Therneau 1994, Biometrika 81:515"
+    )
 
     event: str = ""
     covariates: tuple[str, ...] = ()
+    interval: Literal["wald", "profile"] = "wald"
     by_strata: bool = True
     level: Level = 0.95
 
@@ -170,23 +195,79 @@ class CoxRegression(_HazardRatio):
         rows, stratified = times.rows, self.by_strata and times.pair.stratified
         names = [times.pair.named(name, tuple(rows.covariates), "a covariate") for name in self.covariates]
         x = np.column_stack([rows.arm, *(rows.covariates[name] for name in names)])
-        lack = self.lacking(times) or _without_events(times)
-        found = None if lack else cox(rows.value, times.seen, x, rows.stratum if stratified else None)
+        cluster = _alike(rows)
+        lack = self.lacking(times) or _without_events(times) or _alone(times, cluster)
+        found = None if lack else cox(rows.value, times.seen, x, rows.stratum if stratified else None, cluster)
         if found is None:
             reason = lack or "the events do not determine a hazard ratio: arms or covariates separate them completely"
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
-        log_ratio, error = float(found.coefficients[0]), math.sqrt(found.covariance[0, 0])
+        if found.robust is not None and found.robust[0, 0] <= NO_SPREAD * found.covariance[0, 0]:
+            return NotEnoughData(
+                self.key, evidence.outcome, arm, "the clusters do not differ, so their spread is not seen"
+            )
         checks = () if stratified else review.balance(times.pair, "by_strata=true")
+        kind, numbers = self._tested(found)
         return self._ratio(
             times,
-            log_ratio,
-            error,
-            log_ratio / error,
-            checks=(_changing(found), *checks, *_crowded(found, len(names))),
+            float(found.coefficients[0]),
+            checks=(_changing(found), *checks, *_crowded(found, len(names)), *self._cluster_checks(cluster)),
             method=f"Cox regression, Efron's ties{', stratified' if stratified else ''}"
-            f"{', adjusted for ' + ', '.join(names) if names else ''}; Wald interval",
-            details=_details(found, names),
+            f"{', adjusted for ' + ', '.join(names) if names else ''}; {kind}",
+            details=_details(found, names) | _cluster_details(times, cluster),
+            **numbers,
         )
+
+    def _tested(self, found: Cox) -> tuple[str, dict[str, Any]]:
+        """The interval in words, and standard error, test and limits."""
+        log_ratio = float(found.coefficients[0])
+        if found.robust is not None:
+            error = math.sqrt(found.robust[0, 0])
+            return "Wald interval, robust for clusters (Lin and Wei)", {"error": error, "z": log_ratio / error}
+        error = math.sqrt(found.covariance[0, 0])
+        if self.interval == "profile":
+            limits = found.profile_interval(self.level)
+            return "profile likelihood interval and test", {"error": error, "z": found.signed_root(), "limits": limits}
+        return "Wald interval", {"error": error, "z": log_ratio / error}
+
+    def _cluster_checks(self, cluster: IntArray | None) -> list[Check]:
+        if cluster is None:
+            return []
+        number = len(np.unique(cluster))
+        text = f"There are {number:,} clusters"
+        few = number < FEW_FOR_ROBUST
+        more = f"; below {FEW_FOR_ROBUST} errors that are robust for them come out too small" if few else ""
+        checks = [Check("few clusters", float(number), "warn" if few else "pass", f"{text}{more}.")]
+        if self.interval == "profile":
+            text = "With clusters there is no likelihood to profile: the interval is Wald's, robust for clusters."
+            checks.append(Check("profile with clusters", float(number), "warn", text))
+        return checks
+
+
+def _alike(rows: Rows) -> IntArray | None:
+    """Clusters of the customers; None where there are none, or each customer is its own."""
+    return None if rows.cluster is None or len(np.unique(rows.cluster)) == len(rows.cluster) else rows.cluster
+
+
+def _clusters_by_arm(times: Times, cluster: IntArray) -> tuple[int, int]:
+    control, pilot = (len(np.unique(cluster[times.rows.arm == row])) for row in (0, 1))
+    return control, pilot
+
+
+def _alone(times: Times, cluster: IntArray | None) -> str:
+    """Why clusters do not allow an error to be estimated; empty if they do."""
+    if cluster is None:
+        return ""
+    for name, number in zip((times.pair.control, times.pair.arm), _clusters_by_arm(times, cluster), strict=True):
+        if number == 1:
+            return f"{name} has only one cluster; a spread between clusters needs at least two"
+    return ""
+
+
+def _cluster_details(times: Times, cluster: IntArray | None) -> dict[str, float | None]:
+    if cluster is None:
+        return {}
+    control, pilot = _clusters_by_arm(times, cluster)
+    return {f"clusters in {times.pair.control}": float(control), f"clusters in {times.pair.arm}": float(pilot)}
 
 
 def _without_events(times: Times) -> str:
@@ -215,9 +296,6 @@ def _crowded(found: Cox, covariates: int) -> list[Check]:
 
 def _details(found: Cox, names: Sequence[str]) -> dict[str, float | None]:
     null, full = found.log_likelihood
+    chi_square = {} if found.robust is not None else {"likelihood-ratio chi-square": 2 * (full - null)}
     slopes = {f"log hazard ratio of {name}": float(b) for name, b in zip(names, found.coefficients[1:], strict=True)}
-    return {
-        "log hazard ratio": float(found.coefficients[0]),
-        "likelihood-ratio chi-square": 2 * (full - null),
-        **slopes,
-    }
+    return {"log hazard ratio": float(found.coefficients[0]), **chi_square, **slopes}

@@ -11,12 +11,14 @@ import numpy as np
 from pilot.analysis import review
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
-from pilot.analysis.effects import Level, lacking, record, strata_weights
+from pilot.analysis.effects import Level, lacking, record
 from pilot.analysis.evidence import Evidence, Need, Scale
-from pilot.analysis.heterogeneity import Variation, gail_simon
+from pilot.analysis.heterogeneity import Variation, gail_simon, interaction_power
 from pilot.analysis.means import Layers, MeanDifference, layers, mean_difference
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import p_text, sentence, variation
+from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata, strata_weights
 from pilot.analysis.tails import p_value
 
 FEW_STRATA = 5
@@ -43,17 +45,18 @@ class Heterogeneity(Analysis):
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
     scales = frozenset(Scale)
     reference = "Cochran 1954, Biometrics 10:101; Welch 1951, Biometrika 38:330; Gail and Simon 1985, Biometrics 41:361"
+    sizes = "standard deviation of the effect between strata"
 
     level: Level = 0.95
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The estimate has no sign: swapping arms leaves it."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         reason = lacking(pair) or ("" if pair.stratified else "there are no strata")
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
-        cells = layers(pair.n, pair.mean, pair.m2, strata_weights(pair)[0], evidence.strata)
-        strata, flat = _differences(cells, evidence.strata)
+        cells = layers(pair.n, pair.mean, pair.m2, strata_weights(pair)[0], pair.evidence.strata)
+        strata, flat = _differences(cells, pair.evidence.strata)
         if len(strata) < 2:
             reason = "it takes two strata with a spread and at least two values in each arm to see whether they differ"
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
@@ -80,6 +83,16 @@ class Heterogeneity(Analysis):
             details=_details(found, strata, turned, self.level),
             sentence=_words(pair, found, (low, high), turned[1], estimates, self.level),
         )
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`; the chance that p is small. `expected.strata` holds the shares of the strata.
+
+        `effect` is a standard deviation: of two strata, the difference between their effects over the root of 2.
+
+        Raises:
+            InputError: The spread or the strata are missing.
+        """
+        return interaction_power(effect, expected.spreads, n, expected.strata, self.level)
 
 
 def _differences(cells: Layers, labels: Sequence[str]) -> tuple[list[Found], list[str]]:

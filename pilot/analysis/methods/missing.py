@@ -13,17 +13,20 @@ from pilot.analysis import review
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
 from pilot.analysis.contrasts import narrowed
-from pilot.analysis.effects import Level, record, strata_weights
+from pilot.analysis.effects import Level, record
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.means import Layers, MeanDifference, layers, mean_difference
 from pilot.analysis.methods.surveyweights import assigned_of
-from pilot.analysis.missing import Bounds, lee_bounds
+from pilot.analysis.missing import Bounds, Trimmed, lee_bounds
+from pilot.analysis.missingpower import lee_power, manski_power
 from pilot.analysis.moments import IntArray
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import between, percent, reading, sentence
+from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import NO_COMMON_STRATUM, inside_strata, strata_weights
 from pilot.errors import InputError
 
-End = Annotated[float, Field(allow_inf_nan=False)]
+End = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 
 SMALL_FOR_TRIMMING = 100
 """Below this number of answers per arm the interval covers 93 instead of 95 % where the truth lies at a bound."""
@@ -37,7 +40,7 @@ class LeeBounds(Analysis):
     """Between which values the difference lies among customers who would answer in either arm.
 
     It assumes that the handling moves answering in one direction only: nobody who would answer in the arm with fewer
-    answers would not in the other. Ignores strata.
+    answers would not in the other. By strata wherever there are any; each may then have its own direction.
 
     Args:
         level: Two-sided confidence level of the interval for the difference.
@@ -48,39 +51,79 @@ class LeeBounds(Analysis):
     needs = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
     scales = frozenset({Scale.RATING, Scale.BINARY, Scale.COUNT})
     reference = "Lee 2009, Review of Economic Studies 76:1071; Imbens and Manski 2004, Econometrica 72:1845"
+    sizes = "difference of means of those who answer"
 
     level: Level = 0.95
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The estimate is the difference of those who answered; the interval is for the bounds."""
-        pair = Pair.of(self, evidence, arm)
-        assigned, counts = assigned_of(pair), pair.counts.sum(axis=1)
-        for name, answers in zip((pair.control, pair.arm), counts.sum(axis=1).tolist(), strict=True):
+        every = Pair.of(self, evidence, arm)
+        assigned_of(every)
+        pair = inside_strata(every)
+        for name, answers in zip((pair.control, pair.arm), pair.sizes, strict=True):
             if answers < 2:
                 return NotEnoughData(self.key, evidence.outcome, arm, f"{name} has fewer than two {pair.units}")
-        found = lee_bounds(counts, evidence.levels, assigned.sum(axis=1))
+        if not (pair.n > 0).all(axis=0).any():
+            return NotEnoughData(self.key, evidence.outcome, arm, NO_COMMON_STRATUM)
+        weights, source = strata_weights(pair)
+        strata = layers(pair.n, pair.mean, pair.m2, weights, pair.evidence.strata)
+        counts, assigned = (with_joined(table, pair, strata) for table in (pair.counts, assigned_of(pair)))
+        found = lee_bounds(counts, pair.evidence.levels, assigned, strata.weights)
         if max(found.bounds.errors) == 0:
             reason = f"all {pair.units} are equal, so there is no spread to measure uncertainty by"
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
-        control, pilot = counts @ np.asarray(evidence.levels) / counts.sum(axis=1)
         checks = (
             _size(pair),
-            *review.balance(narrowed(pair, assigned, pair.mean, pair.m2), "manski-bounds"),
-            *_one_direction(pair, assigned, found.arm),
+            *(review.cells(pair, strata) if pair.stratified else ()),
+            *_directions(pair, strata, assigned, found),
             *review.response(pair),
         )
+        cut = _cut_off(pair, strata, found)
+        parts = [f"{percent(round(share, 4))} of the {pair.units} of {name}" for name, share in cut.items()]
         return _of_bounds(
             self,
             pair,
             found.bounds,
-            float(pilot - control),
+            found.estimate,
             level=self.level,
             checks=checks,
-            method=f"Lee's trimming bounds, {percent(round(found.share, 4))} of the {pair.units} of "
-            f"{(pair.control, pair.arm)[found.arm]} cut off; interval of Imbens and Manski",
+            method=f"Lee's trimming bounds{_weighting(strata, source)}, {' and '.join(parts)} cut off; "
+            "interval of Imbens and Manski",
             words="among customers who would answer in either arm",
-            details={"trimmed share": found.share, **_rates(pair, assigned)},
+            details={
+                **{f"trimmed share of {name}": share for name, share in cut.items()},
+                **_rates(pair, assigned),
+            },
         )
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """The chance that the interval excludes 0, for an effect among those who answer; see `Analysis.power`.
+
+        `expected.response` says how many answer, levels and shares what (of yes and no, the mean); `n` are answers. Strata
+        are not thought of. With unlike response rates a small effect is never shown.
+        """
+        return lee_power(expected, effect, n, self.level)
+
+
+def with_joined(table: IntArray, pair: Pair, strata: Layers) -> IntArray:
+    """Numbers by (arm, stratum) or (arm, stratum, level), with the same strata joined."""
+    thin = np.isin(pair.evidence.strata, strata.joined)
+    if not thin.any():
+        return table
+    return np.concatenate([table[:, ~thin], table[:, thin].sum(axis=1, keepdims=True)], axis=1)
+
+
+def _weighting(strata: Layers, source: str) -> str:
+    number = strata.n.shape[1]
+    return f" in {number} strata weighted by {source} who would answer in either arm" if number > 1 else ""
+
+
+def _cut_off(pair: Pair, strata: Layers, found: Trimmed) -> dict[str, float]:
+    """Share of the answers of each arm that was cut off; of the only arm that was cut where there is but one."""
+    cut = np.array([((found.arms == row) * found.shares * strata.n[row]).sum() for row in (0, 1)])
+    shares = dict(zip((pair.control, pair.arm), (cut / strata.n.sum(axis=1)).tolist(), strict=True))
+    some = {name: share for name, share in shares.items() if share > 0}
+    return some or shares
 
 
 def _size(pair: Pair) -> Check:
@@ -93,20 +136,33 @@ def _size(pair: Pair) -> Check:
     )
 
 
-def _one_direction(pair: Pair, assigned: IntArray, more: int) -> list[Check]:
-    """Strata in which the other arm clearly answered more, against the assumption of one direction."""
-    if not pair.stratified:
+def _directions(pair: Pair, strata: Layers, assigned: IntArray, found: Trimmed) -> list[Check]:
+    """Strata in which the other arm answered more than in most, and whether that is more than chance.
+
+    Args:
+        pair: The arms.
+        strata: Their strata, thin ones joined.
+        assigned: Units by arm and stratum, so joined.
+        found: The bounds.
+    """
+    names = [label or "(none)" for label in pair.evidence.strata if label not in strata.joined]
+    names += ["those joined"] if strata.joined else []
+    if len(names) < 2:
         return []
-    units = np.maximum(assigned, 1)
-    rates = pair.n / units
-    error = np.sqrt((rates * (1 - rates) / units).sum(axis=0))
-    surplus = (rates[more] - rates[1 - more]) * (assigned > 0).all(axis=0)
-    against = surplus < -CLEARLY * np.maximum(error, 1e-9)
-    names = [label or "(none)" for label, clear in zip(pair.evidence.strata, against, strict=True) if clear]
-    if not names:
-        return [Check("one direction", 0.0, "pass", "In no stratum did the other arm clearly answer more.")]
-    text = f"In these strata the other arm answered more, which these bounds do not allow for: {', '.join(names)}."
-    return [Check("one direction", float(len(names)), "warn", text)]
+    rates = strata.n / assigned
+    error = np.sqrt((rates * (1 - rates) / assigned).sum(axis=0))
+    surplus = rates[1] - rates[0]
+    most = 1 if float((found.weights * surplus).sum()) > 0 else -1
+    other = [name for name, gap in zip(names, most * surplus, strict=True) if gap < 0]
+    clear = bool((most * surplus < -CLEARLY * np.maximum(error, 1e-9)).any())
+    if not other:
+        return [Check("one direction", 0.0, "pass", "In no stratum did the other arm answer more.")]
+    listed = ", ".join(other[:5]) + (f" and {len(other) - 5:,} more" if len(other) > 5 else "")
+    text = f"In these strata the other arm answered more, so its answers were cut there: {listed}"
+    if not clear:
+        return [Check("one direction", float(len(other)), "pass", f"{text}; that may be chance.")]
+    text += "; the handling is then assumed to move answering in one direction inside each stratum only."
+    return [Check("one direction", float(len(other)), "warn", text)]
 
 
 @dataclass(frozen=True)
@@ -127,6 +183,7 @@ class ManskiBounds(Analysis):
     needs = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
     scales = frozenset({Scale.RATING, Scale.BINARY})
     reference = "Horowitz and Manski 2000, JASA 95:77; Imbens and Manski 2004, Econometrica 72:1845"
+    sizes = "difference of means of those who answer"
 
     lowest: End | None = None
     highest: End | None = None
@@ -134,11 +191,14 @@ class ManskiBounds(Analysis):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The estimate takes missing answers as like those given in their arm and stratum."""
-        pair = Pair.of(self, evidence, arm)
+        every = Pair.of(self, evidence, arm)
+        pair = inside_strata(every, assigned_of(every))
         assigned = assigned_of(pair)
         for name, answers in zip((pair.control, pair.arm), pair.sizes, strict=True):
             if not answers:
                 return NotEnoughData(self.key, evidence.outcome, arm, f"{name} has no {pair.units}")
+        if not (assigned > 0).all(axis=0).any():
+            return NotEnoughData(self.key, evidence.outcome, arm, NO_COMMON_STRATUM)
         (low, high), checks = ends(pair, self.lowest, self.highest)
         fills = ((high, low), (None, None), (low, high))
         found = [_filled(pair, assigned, control, pilot) for control, pilot in fills]
@@ -160,6 +220,14 @@ class ManskiBounds(Analysis):
             words="whatever the missing answers are",
             details=_rates(pair, assigned),
         )
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """The chance that the interval excludes 0, for an effect among those who answer; see `Analysis.power`.
+
+        `expected.response` says how many answer, levels and shares what (of yes and no, the mean); `n` are answers. An effect
+        smaller than the bounds are apart is never shown.
+        """
+        return manski_power(expected, effect, n, self.level, (self.lowest, self.highest))
 
 
 def ends(pair: Pair, lowest: float | None, highest: float | None) -> tuple[tuple[float, float], list[Check]]:

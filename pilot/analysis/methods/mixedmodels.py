@@ -16,7 +16,6 @@ from pilot.analysis.clusterreview import (
     numbers_of,
     seen,
 )
-from pilot.analysis.clusters import cluster_power
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
 from pilot.analysis.contrasts import left_aside, t_record
@@ -24,8 +23,10 @@ from pilot.analysis.effects import Level
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.mixedmodels import ClusterModel, estimating_equations, mixed_model
 from pilot.analysis.moments import Clusters
+from pilot.analysis.noncentral import mean_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata, left_out
 
 
 class _ModelOfClusters(Analysis):
@@ -34,7 +35,7 @@ class _ModelOfClusters(Analysis):
     needs = frozenset({Need.MOMENTS, Need.CLUSTERS, Need.ASSIGNED})
     on_scale = True
     scales = frozenset(Scale) - {Scale.TIME}
-    sizes = "difference of means"
+    sizes = "difference of means, in independent values: clusters come on top"
 
     by_strata: bool
     level: float
@@ -43,7 +44,11 @@ class _ModelOfClusters(Analysis):
         """See `Analysis.compare`."""
         every = Pair.of(self, evidence, arm)
         clusters = every.clusters
-        pair, numbers = seen(every, clusters), numbers_of(clusters)
+        pair = seen(every, clusters)
+        if self.by_strata:
+            pair = inside_strata(pair)
+            clusters = pair.clusters
+        numbers = numbers_of(clusters)
         reason = lacking_clusters(pair, numbers)
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
@@ -53,13 +58,15 @@ class _ModelOfClusters(Analysis):
             reason = "the arms cannot be told from the strata, clusters are too few, or no spread is left inside them"
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
         checks = [*left_aside(every, pair, "a cluster"), *cluster_checks(pair, numbers, clusters)]
-        checks += [freedom(found.difference.df), *([] if strata else balance(pair)), *_boundary(found)]
+        checks += [
+            freedom(found.difference.df),
+            *(left_out(pair) if self.by_strata else balance(pair)),
+            *_boundary(found),
+        ]
         details = cluster_details(pair, numbers, clusters)
-        details |= {
-            "correlation in the model": found.correlation,
-            "variance between clusters": found.between,
-            "variance inside clusters": found.within,
-        }
+        details["correlation in the model"] = found.correlation
+        if found.between is not None:  # estimating equations have no variances of their own
+            details |= {"variance between clusters": found.between, "variance inside clusters": found.within}
         return t_record(
             self,
             pair,
@@ -79,8 +86,8 @@ class _ModelOfClusters(Analysis):
     def _method(self, found: ClusterModel, strata: str) -> str: ...
 
     def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
-        """See `Analysis.power`. `n` counts customers; `expected` is a `ClusteredExpected`."""
-        return cluster_power(expected, effect, n, self.level)
+        """See `Analysis.power`. `n` counts independent values: `plan_size` and `reach` turn them into clusters and back."""
+        return mean_power(effect, expected.spreads, n, self.level)
 
 
 @dataclass(frozen=True)

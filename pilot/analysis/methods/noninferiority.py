@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -20,9 +21,10 @@ from pilot.analysis.sentences import against_margin, percent, sentence, within_m
 from pilot.analysis.sentences import effect as in_words
 from pilot.analysis.sharepower import score_power
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import blocked, holds, inside_strata, likeness
 from pilot.analysis.tails import log_normal_upper, p_value
 
-Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Margin = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 """How much worse is still acceptable: a positive number on the outcome's scale."""
 
 
@@ -36,8 +38,9 @@ class AgainstMargin(Analysis):
         """The worsening by the margin, as a difference."""
         return -self.margin if evidence.higher_is_better else self.margin
 
-    def _passed(self, evidence: Evidence, low: float, high: float) -> bool:
-        return low > -self.margin if evidence.higher_is_better else high < self.margin
+    def _passes(self, evidence: Evidence) -> Callable[[float, float], bool]:
+        """Whether limits of a difference lie within the margin."""
+        return lambda low, high: low > -self.margin if evidence.higher_is_better else high < self.margin
 
     def _tested(self, evidence: Evidence, log_p: float | None, statistic: float | None) -> dict[str, Any]:
         """Test against a true difference of the margin, and what it is called."""
@@ -81,17 +84,17 @@ class NonInferiority(AgainstMargin):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The p value is one-sided, against a true difference of the margin or worse."""
-        pair = Pair.of(self, evidence, arm)
-        found = effect(pair, by_strata=True)
+        found = effect(Pair.of(self, evidence, arm), by_strata=True)
         if not isinstance(found, Effect):
             return NotEnoughData(self.key, evidence.outcome, arm, found)
-        difference, edge = found.difference, self._edge(evidence)
+        pair, difference, edge = found.pair, found.difference, self._edge(evidence)
         low, high = difference.interval(self.level)
+        checks = (*found.checks, *likeness(pair, found.checks))
         return record(
             self,
             pair,
             arms=found.arms,
-            checks=found.checks,
+            checks=checks,
             method=f"{found.method}; {self._limit}",
             measure="difference of means",
             estimate=difference.estimate,
@@ -99,9 +102,11 @@ class NonInferiority(AgainstMargin):
             high=high,
             standard_error=difference.standard_error,
             df=difference.df,
-            passed=self._passed(evidence, low, high),
+            passed=holds(checks, low, high, self._passes(evidence)),
             sentence=sentence(
-                in_words(pair, difference.estimate, low, high, self.level), against_margin(pair, low, high, self.margin)
+                in_words(pair, difference.estimate, low, high, self.level),
+                against_margin(pair, low, high, self.margin),
+                blocked(checks, low, high, self._passes(evidence)),
             ),
             **self._tested(
                 evidence, difference.log_p_beyond(edge), (difference.estimate - edge) / difference.standard_error
@@ -140,29 +145,32 @@ class NonInferiorityShares(AgainstMargin):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The p value is one-sided, against a true difference of the margin or worse."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         found = strata_of_shares(pair, self.weights)
         if isinstance(found, str):
             return NotEnoughData(self.key, evidence.outcome, arm, found)
         low, high = found.interval(self.level)
+        checks = (size(pair), *found.checks, *review.response(pair), *likeness(pair, found.checks))
         edge, sign = self._edge(evidence), 1 if evidence.higher_is_better else -1
         z = found.z(edge)
         return record(
             self,
             pair,
             arms=pair.summaries(found.shares),
-            checks=(size(pair), *found.checks, *review.response(pair)),
+            checks=checks,
             method=f"Miettinen-Nurminen score interval{_strata(pair, found)}; {self._limit}",
             measure="difference of shares",
             estimate=found.estimate,
             low=low,
             high=high,
-            passed=self._passed(evidence, low, high),
+            passed=holds(checks, low, high, self._passes(evidence)),
             details={
                 "Farrington-Manning p": p_value(log_normal_upper(sign * found.z(edge, corrected=False))),
             },
             sentence=sentence(
-                in_words(pair, found.estimate, low, high, self.level), against_margin(pair, low, high, self.margin)
+                in_words(pair, found.estimate, low, high, self.level),
+                against_margin(pair, low, high, self.margin),
+                blocked(checks, low, high, self._passes(evidence)),
             ),
             **self._tested(evidence, log_normal_upper(sign * z), z),
         )
@@ -197,18 +205,18 @@ class Equivalence(Analysis):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The p value is the larger of the two one-sided ones."""
-        pair = Pair.of(self, evidence, arm)
-        found = effect(pair, by_strata=True)
+        found = effect(Pair.of(self, evidence, arm), by_strata=True)
         if not isinstance(found, Effect):
             return NotEnoughData(self.key, evidence.outcome, arm, found)
-        difference = found.difference
+        pair, difference = found.pair, found.difference
         low, high = difference.interval(self.level)
+        checks = (*found.checks, *likeness(pair, found.checks))
         log_p = max(difference.log_p_beyond(edge) for edge in (-self.margin, self.margin))
         return record(
             self,
             pair,
             arms=found.arms,
-            checks=found.checks,
+            checks=checks,
             method=f"{found.method}; two one-sided tests at {percent((1 - self.level) / 2)}",
             measure="difference of means",
             estimate=difference.estimate,
@@ -222,15 +230,20 @@ class Equivalence(Analysis):
             log_p=log_p,
             alternative=f"between {-self.margin:g} and {self.margin:g}",
             margin=self.margin,
-            passed=low > -self.margin and high < self.margin,
+            passed=holds(checks, low, high, self._passes),
             sentence=sentence(
-                in_words(pair, difference.estimate, low, high, self.level), within_margin(pair, low, high, self.margin)
+                in_words(pair, difference.estimate, low, high, self.level),
+                within_margin(pair, low, high, self.margin),
+                blocked(checks, low, high, self._passes),
             ),
         )
 
     def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
         """See `Analysis.power`; by Owen's integral. It falls as `effect` grows, so there is no smallest one it shows."""
         return equivalence_power(effect, self.margin, expected.spreads, n, self.level)
+
+    def _passes(self, low: float, high: float) -> bool:
+        return low > -self.margin and high < self.margin
 
 
 def _strata(pair: Pair, found: StrataOfShares) -> str:

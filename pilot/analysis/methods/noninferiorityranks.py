@@ -18,6 +18,7 @@ from pilot.analysis.pairs import Pair
 from pilot.analysis.ranks import Form, WinProbability
 from pilot.analysis.sentences import measured, sentence
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import blocked, holds, inside_strata, left_out, likeness
 from pilot.analysis.tails import log_normal_upper, log_t_upper, normal_quantile
 
 
@@ -50,7 +51,7 @@ class NonInferiorityRanks(AgainstMargin):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The p value is one-sided, against a true win probability at the margin or worse."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         _, found = ranked([counts for _, counts in counted(pair, by_strata=True)])
         if found is None:
             return NotEnoughData(self.key, evidence.outcome, arm, lacking(pair))
@@ -58,12 +59,14 @@ class NonInferiorityRanks(AgainstMargin):
         log_p, statistic = self._test(evidence, found)
         tested = self._tested(evidence, log_p, statistic)
         side, edge = tested["alternative"].split(" ")[0], 0.5 + self._edge(evidence)
-        strata = " inside strata" if pair.stratified else ""
+        strata, lost = " inside strata" if pair.stratified else "", left_out(pair)
+        checks = (review.sizes(pair), *_separation(found), *lost, *review.response(pair), *likeness(pair, lost, 1.0))
+        distances = low - 0.5, high - 0.5
         return record(
             self,
             pair,
             arms=pair.summaries(),
-            checks=(review.sizes(pair), *_separation(found), *review.uncompared(pair), *review.response(pair)),
+            checks=checks,
             method=f"Brunner-Munzel{strata}, {self.form} interval; {self._limit}",
             measure="win probability",
             estimate=found.estimate,
@@ -71,10 +74,11 @@ class NonInferiorityRanks(AgainstMargin):
             high=high,
             standard_error=None if found.separated else found.standard_error,
             df=None if found.separated else found.df,
-            passed=self._passed(evidence, low - 0.5, high - 0.5),
+            passed=holds(checks, *distances, self._passes(evidence)),
             sentence=sentence(
                 measured(pair, "win probability", found.estimate, low, high, self.level),
-                self._reading(evidence, low - 0.5, high - 0.5),
+                self._reading(evidence, *distances),
+                blocked(checks, *distances, self._passes(evidence)),
             ),
             **{**tested, "alternative": f"{side} than {edge:g}"},
         )

@@ -17,6 +17,7 @@ from pilot.analysis.ordinal import ProportionalOdds, Unfit, proportional_odds
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import measured, reading, sentence
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import NO_COMMON_STRATUM, inside_strata, left_out
 from pilot.analysis.tables import log_chi_square_upper
 from pilot.analysis.tails import log_normal_upper, normal_quantile, p_value
 from pilot.errors import InputError
@@ -56,11 +57,13 @@ class ProportionalOddsModel(Analysis):
         Raises:
             InputError: Also where there are too many strata.
         """
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         for name, n in zip((pair.control, pair.arm), pair.sizes, strict=True):
             if n < 2:
                 reason = f"{name} has {'only one of the' if n else 'no'} {pair.units}"
                 return NotEnoughData(self.key, evidence.outcome, arm, reason)
+        if not (pair.n > 0).all(axis=0).any():
+            return NotEnoughData(self.key, evidence.outcome, arm, NO_COMMON_STRATUM)
         found = proportional_odds(pair.counts)
         if isinstance(found, Unfit):
             return NotEnoughData(self.key, evidence.outcome, arm, f"{found.value}; {_INSTEAD[found]}")
@@ -82,9 +85,11 @@ class ProportionalOddsModel(Analysis):
         information = n[0] * n[1] / (3 * (n[0] + n[1])) * (1 - float((mixed**3).sum())) / (1 - expected.explained)
         return math.exp(log_normal_upper(normal_quantile((1 + self.level) / 2) - abs(effect) * math.sqrt(information)))
 
-    def _record(self, pair: Pair, found: ProportionalOdds) -> Comparison:
+    def _record(self, pair: Pair, found: ProportionalOdds) -> Comparison | NotEnoughData:
         wald = self.interval == "wald"
         limits = found.wald_interval(self.level) if wald else found.profile_interval(self.level)
+        if limits is None:
+            return NotEnoughData(self.key, pair.evidence.outcome, pair.arm, _NO_LIMIT)
         estimate, low, high = (math.exp(value) for value in (found.beta, *limits))
         log_p = found.log_p(wald=wald)
         strata = " with strata as fixed effects" if len(found.strata) else ""
@@ -108,6 +113,8 @@ class ProportionalOddsModel(Analysis):
             ),
         )
 
+
+_NO_LIMIT = "the likelihood is too flat to find the limits of its interval: set interval to wald, or use brunner-munzel"
 
 _INSTEAD = {
     Unfit.ONE_LEVEL: "a model needs at least two different values",
@@ -152,7 +159,7 @@ def _proportional(found: ProportionalOdds) -> list[Check]:
 
 
 def _strata(pair: Pair, found: ProportionalOdds) -> list[Check]:
-    checks = review.uncompared(pair)
+    checks = left_out(pair)
     if found.left_out:
         text = f"{found.left_out:,} strata with one value at the end of the scale only tell nothing and were left out."
         checks.append(Check("uninformative strata", float(found.left_out), "warn", text))

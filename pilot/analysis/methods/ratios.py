@@ -19,11 +19,11 @@ from pilot.analysis.contrasts import (
     t_record,
     with_covariates,
 )
-from pilot.analysis.effects import Level, lacking, record, strata_weights
+from pilot.analysis.effects import Level, lacking, record
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.means import layers, mean_difference
 from pilot.analysis.moments import FloatArray, Joint
-from pilot.analysis.noncentral import t_power
+from pilot.analysis.noncentral import mean_power, t_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.ratios import (
     ArmRatios,
@@ -35,6 +35,7 @@ from pilot.analysis.ratios import (
 )
 from pilot.analysis.sentences import reading, relative, sentence
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata, strata_weights
 from pilot.analysis.tails import p_value
 from pilot.errors import InputError
 
@@ -59,6 +60,7 @@ class RatioOfSums(Analysis):
     needs = frozenset({Need.MOMENTS, Need.JOINT, Need.ASSIGNED})
     scales = frozenset({Scale.MONEY, Scale.COUNT})
     reference = "Deng, Knoblich and Lu 2018, KDD; Cochran 1977, Sampling Techniques, 6.11"
+    sizes = "difference of the ratios, or their relative change where that is the estimand"
 
     denominator: str = ""
     estimand: Literal["difference", "relative"] = "difference"
@@ -67,8 +69,8 @@ class RatioOfSums(Analysis):
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
         every = Pair.of(self, evidence, arm)
-        joint = _with_denominator(every, self.denominator)
-        pair = with_covariates(every, joint)
+        pair = inside_strata(with_covariates(every, _with_denominator(every, self.denominator)))
+        joint = _with_denominator(pair, self.denominator)
         reason = lacking(pair)
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
@@ -78,13 +80,26 @@ class RatioOfSums(Analysis):
         if ratios is None:
             reason = f"{joint.columns[1]} does not sum to more than 0 in both arms"
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
-        named = replace(pair, evidence=replace(evidence, outcome=f"{evidence.outcome} per {joint.columns[1]}"))
+        named = replace(pair, evidence=replace(pair.evidence, outcome=f"{evidence.outcome} per {joint.columns[1]}"))
         strata = f" over {joint.n.shape[1]} strata weighted by {source}" if pair.stratified else ""
         checks = [*left_aside(every, pair, f"a value of {joint.columns[1]}"), _delta_size(pair), *review.response(pair)]
         checks += review.cells(pair, joined) if pair.stratified else []
         found = self._relative if self.estimand == "relative" else self._difference
         result = found(named, joint, ratios, f"Ratio of sums{strata}", checks)
         return replace(result, outcome=evidence.outcome)
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`; by the delta method.
+
+        `expected.sd` is the standard deviation of `(y - R x) / mean x` over customers, which `ratio_spread` gives.
+        The relative change also needs control's ratio as `expected.mean`; `effect` is then a share of it.
+
+        Raises:
+            InputError: The spread is missing, for a relative change also the ratio; or one would not be above 0.
+        """
+        if self.estimand == "relative":
+            return _relative_power(expected, effect, n, self.level)
+        return mean_power(effect, expected.spreads, n, self.level)
 
     def _difference(
         self, pair: Pair, joint: Joint, ratios: ArmRatios, method: str, checks: Sequence[Check]
@@ -148,12 +163,12 @@ class RelativeChange(Analysis):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         reason = lacking(pair)
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
         weights, source = strata_weights(pair)
-        joined = layers(pair.n, pair.mean, pair.m2, weights, evidence.strata)
+        joined = layers(pair.n, pair.mean, pair.m2, weights, pair.evidence.strata)
         means = joined.mean @ joined.weights
         found = self._found(means, mean_variances(joined.n, joined.m2, joined.weights), joined.n.astype(np.float64) - 1)
         if isinstance(found, str):
@@ -192,13 +207,18 @@ class RelativeChange(Analysis):
         Raises:
             InputError: Mean or spread is missing, or one of the means would not be above 0.
         """
-        control = expected.centre
-        pilot = control * (1 + effect)
-        if min(control, pilot) <= 0:
-            raise InputError("a relative change needs means above 0", place="mean")
-        relative_spreads = [spread / mean for spread, mean in zip(expected.spreads, (control, pilot), strict=True)]
-        variances = [spread**2 / size for spread, size in zip(relative_spreads, n, strict=True)]
-        return t_power(math.log1p(effect), (variances[0], variances[1]), (n[0] - 1, n[1] - 1), self.level)
+        return _relative_power(expected, effect, n, self.level)
+
+
+def _relative_power(expected: Expected, effect: float, n: tuple[float, float], level: float) -> float:
+    """On the logarithm, with the spread of each arm as a share of its own mean or ratio."""
+    control = expected.centre
+    pilot = control * (1 + effect)
+    if min(control, pilot) <= 0:
+        raise InputError("a relative change needs means above 0", place="mean")
+    relative_spreads = [spread / mean for spread, mean in zip(expected.spreads, (control, pilot), strict=True)]
+    variances = [spread**2 / size for spread, size in zip(relative_spreads, n, strict=True)]
+    return t_power(math.log1p(effect), (variances[0], variances[1]), (n[0] - 1, n[1] - 1), level)
 
 
 def _relative_record(

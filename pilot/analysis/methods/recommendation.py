@@ -18,6 +18,7 @@ from pilot.analysis.recommendation import POINTS, recoded
 from pilot.analysis.sentences import effect as in_words
 from pilot.analysis.sentences import p_text, reading, sentence
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata
 from pilot.analysis.tails import p_value
 from pilot.errors import InputError
 
@@ -51,7 +52,7 @@ class NpsDifference(Analysis):
         """
         Pair.of(self, evidence, arm)
         scored = _scored(evidence)
-        pair = Pair.of(self, scored, arm)
+        pair = inside_strata(Pair.of(self, scored, arm))
         found = effect(pair, by_strata=True)
         if not isinstance(found, Effect):
             reason = f"{found} (as detractors, passives and promoters)"

@@ -19,7 +19,7 @@ from pilot.analysis.contrasts import (
     with_covariates,
     with_rows,
 )
-from pilot.analysis.effects import Level, lacking, strata_weights
+from pilot.analysis.effects import Level, lacking
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.means import layers
 from pilot.analysis.moments import FloatArray, Joint, Rows
@@ -28,6 +28,7 @@ from pilot.analysis.pairs import Pair
 from pilot.analysis.regression import Adjusted, ancova, cuped, lin
 from pilot.analysis.sentences import percent
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata, left_out, strata_weights
 from pilot.errors import InputError
 
 SMALL_FOR_HC2 = 50
@@ -106,17 +107,17 @@ class Cuped(_AdjustedDifference):
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
         every = Pair.of(self, evidence, arm)
-        joint = _chosen(every, self.covariates)
-        pair = with_covariates(every, joint)
+        pair = inside_strata(with_covariates(every, chosen(every, self.covariates)))
+        joint = chosen(pair, self.covariates)
         reason = lacking(pair)
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
         weights, source = strata_weights(pair)
-        found = cuped(joint, weights, evidence.strata, classic=self.classic)
+        found = cuped(joint, weights, pair.evidence.strata, classic=self.classic)
         checks = list(left_aside(every, pair, MISSING))
         method = "CUPED, slopes inside arms"
         if pair.stratified:
-            joined = layers(pair.n, pair.mean, pair.m2, weights, evidence.strata)
+            joined = layers(pair.n, pair.mean, pair.m2, weights, pair.evidence.strata)
             checks += review.cells(pair, joined)
             method = f"CUPED, slopes inside arms and {joined.n.shape[1]} strata weighted by {source}"
         if self.classic:
@@ -166,13 +167,13 @@ class Ancova(_Regression):
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
         every = Pair.of(self, evidence, arm)
-        rows = self._rows(every)
-        pair = with_rows(every, rows)
+        pair = inside_strata(with_rows(every, self._rows(every)))
+        rows = self._rows(pair)
         reason = lacking(pair)
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
         cubed = self._cubed(pair)
-        checks = [*left_aside(every, pair, MISSING), *passed_over(pair), *_one_sided(pair)]
+        checks = [*left_aside(every, pair, MISSING), *passed_over(pair), *left_out(pair)]
         fixed = f" and {int(pair.n.any(axis=0).sum())} strata as fixed effects" if pair.stratified else ""
         method = f"Regression on arm and covariates{fixed}, {'HC3' if cubed else 'HC2'} standard error, t"
         return self._record(pair, ancova(rows, cubed=cubed), tuple(rows.covariates), checks, method)
@@ -202,8 +203,8 @@ class Lin(_Regression):
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
         every = Pair.of(self, evidence, arm)
-        rows = self._rows(every)
-        pair = with_rows(every, rows)
+        pair = inside_strata(with_rows(every, self._rows(every)))
+        rows = self._rows(pair)
         reason = lacking(pair)
         if reason:
             return NotEnoughData(self.key, evidence.outcome, arm, reason)
@@ -212,8 +213,8 @@ class Lin(_Regression):
         weights, source = strata_weights(pair)
         interacted = ""
         if pair.stratified:
-            joined = layers(pair.n, pair.mean, pair.m2, weights, evidence.strata)
-            rows, weights = _joined(rows, weights, [evidence.strata.index(label) for label in joined.joined])
+            joined = layers(pair.n, pair.mean, pair.m2, weights, pair.evidence.strata)
+            rows, weights = _joined(rows, weights, [pair.evidence.strata.index(label) for label in joined.joined])
             checks += review.cells(pair, joined)
             interacted = f" and {joined.n.shape[1]} strata weighted by {source}"
         method = f"Lin's regression on covariates{interacted}, {'HC3' if cubed else 'HC2'} standard error, t"
@@ -238,7 +239,12 @@ def _names(pair: Pair, wanted: Sequence[str], there: Sequence[str]) -> tuple[str
     return tuple(dict.fromkeys(wanted)) or tuple(there)
 
 
-def _chosen(pair: Pair, wanted: Sequence[str]) -> Joint:
+def chosen(pair: Pair, wanted: Sequence[str]) -> Joint:
+    """Moments of the outcome with the covariates a setting names, or with all of them.
+
+    Raises:
+        InputError: There is none, or not all that are named.
+    """
     joint = pair.joint
     names = (joint.columns[0], *_names(pair, wanted, joint.columns[1:]))
     kept = [0, *(joint.columns.index(name, 1) for name in names[1:])]
@@ -252,17 +258,6 @@ def _joined(rows: Rows, weights: FloatArray, joined: Sequence[int]) -> tuple[Row
     found = weights.copy()
     found[joined[0]] = weights[list(joined)].sum()
     return replace(rows, stratum=np.where(np.isin(rows.stratum, joined), joined[0], rows.stratum)), found
-
-
-def _one_sided(pair: Pair) -> list[Check]:
-    """Strata with units of one arm only: their fixed effect takes up all they could say."""
-    lone = (pair.n > 0).sum(axis=0) == 1
-    if not lone.any():
-        return []
-    units = int(pair.n[:, lone].sum())
-    names = ", ".join(label or "(none)" for label, only in zip(pair.evidence.strata, lone, strict=True) if only)
-    text = f"{units:,} {pair.units} are in strata with one arm only and say nothing of the difference: {names}."
-    return [Check("strata with one arm", float(units), "warn", text)]
 
 
 def _fit_checks(found: Adjusted, columns: Sequence[str]) -> list[Check]:

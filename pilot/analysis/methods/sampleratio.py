@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -18,6 +19,8 @@ from pilot.analysis.permutation import exact_permutation
 from pilot.analysis.sentences import p_text, percent, sentence
 from pilot.analysis.tails import log_binomial_tails, p_value, two_sided
 from pilot.errors import InputError
+
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,10 @@ def against_assigned(reached: IntArray, assigned: IntArray) -> Ratio:
 class SampleRatio(Analysis):
     """Whether the arms have the sizes they should have, overall and in each stratum.
 
-    Where the assigned numbers are known, those with a value are held against them. A yes or no outcome known of every
-    assigned unit is a step they pass: there, those with a yes are. Where assigned numbers are unknown, or `share` is
-    given, the sizes are held against the planned share.
+    Where the assigned numbers are known, those with a value are held against them: that tests whether the arms lost
+    units alike, not whether as many were assigned as planned. A yes or no outcome known of every assigned unit is a step
+    they pass: there, those with a yes are. Where assigned numbers are unknown, or `share` is given, the sizes are held
+    against the planned share.
 
     Args:
         alarm: Alarm level of the exact p; strata share it (Bonferroni).
@@ -93,6 +97,7 @@ class SampleRatio(Analysis):
         whole = measure.ratio(reached, slice(None))
         checks = (_check("sample ratio", whole, self.alarm), *self._strata(pair, reached, measure))
         passed = all(check.status == "pass" for check in checks)
+        reading = measure.calm(reached, whole) if passed else _alarm(measure.tested, whole, checks)
         return record(
             self,
             pair,
@@ -110,7 +115,7 @@ class SampleRatio(Analysis):
             log_p=whole.log_p,
             alternative="two-sided (twice the smaller tail)",
             passed=passed,
-            sentence=sentence(measure.sizes(pair, reached), _reading(whole, passed)),
+            sentence=sentence(measure.sizes(pair, reached), reading),
         )
 
     def _measure(self, pair: Pair) -> _PlannedShare | _AssignedNumbers:
@@ -134,6 +139,7 @@ class _PlannedShare:
     """Sizes are measured by the planned share of the pilot arm."""
 
     share: float
+    tested: ClassVar[str] = "sizes"
     method: ClassVar[str] = "Arm sizes against the planned share: exact binomial p, chi-square"
 
     def lacking(self, pair: Pair, reached: IntArray) -> str:
@@ -151,12 +157,16 @@ class _PlannedShare:
             f"{found} in {pair.arm} where {percent(round(self.share, 4))} were planned"
         )
 
+    def calm(self, reached: IntArray, whole: Ratio) -> str:
+        return f"chance alone can explain such sizes ({_exact(whole)})"
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _AssignedNumbers:
     """Sizes are measured by the numbers assigned, by (arm, stratum)."""
 
     assigned: IntArray
+    tested: ClassVar[str] = "losses"
     method: ClassVar[str] = "Reached against assigned: exact hypergeometric p by strata, Mantel-Haenszel chi-square"
 
     def lacking(self, pair: Pair, reached: IntArray) -> str:
@@ -174,6 +184,11 @@ class _AssignedNumbers:
             f"and {control:,} of {given:,} of {pair.control}"
         )
 
+    def calm(self, reached: IntArray, whole: Ratio) -> str:
+        if np.array_equal(reached, self.assigned):
+            return "no customer was lost; the assigned sizes themselves were not tested, set share to test them"
+        return f"as many were lost in both arms as chance explains ({_exact(whole)})"
+
 
 def _check(name: str, ratio: Ratio, alarm: float) -> Check:
     p = p_value(ratio.log_p)
@@ -182,11 +197,21 @@ def _check(name: str, ratio: Ratio, alarm: float) -> Check:
     return Check(name, p, status, f"{name}: exact p {p_text(ratio.log_p)}, {bound} the alarm level {alarm:.2g}.")
 
 
-def _reading(whole: Ratio, passed: bool) -> str:
-    p = f"exact p {p_text(whole.log_p)}"
-    if passed:
-        return f"chance alone can explain such sizes ({p})"
-    return f"chance alone can hardly explain such sizes ({p}): find the cause before believing any comparison"
+def _alarm(tested: str, whole: Ratio, checks: Sequence[Check]) -> str:
+    """What an alarm says; where it comes from strata alone, it names them."""
+    failed = [check.name for check in checks if check.status == "fail"]
+    found = f"({_exact(whole)})" if checks[0].status == "fail" else f"inside {_listed(failed)}"
+    return f"chance alone can hardly explain such {tested} {found}: find the cause before believing any comparison"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMED:
+        return f"{', '.join(names[:_MOST_NAMED])} and {len(names) - _MOST_NAMED:,} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _exact(ratio: Ratio) -> str:
+    return f"exact p {p_text(ratio.log_p)}"
 
 
 def _reached(pair: Pair) -> IntArray:

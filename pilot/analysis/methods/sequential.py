@@ -23,6 +23,7 @@ from pilot.analysis.sentences import percent, reading, sentence
 from pilot.analysis.sequential import MOST_LOOKS, SMALLEST_STEP, Bounds, Spending, spending_bounds
 from pilot.analysis.sizing import Expected
 from pilot.analysis.stopped import normal_score, repeated_p, stopped_trial
+from pilot.analysis.strata import inside_strata
 from pilot.analysis.tails import p_value
 from pilot.errors import InputError
 
@@ -67,7 +68,7 @@ class GroupSequential(Analysis):
     look: Annotated[int, Field(ge=1)] = 1
     information: Shares = ()
     before: Shares = ()
-    planned: Annotated[int, Field(ge=4)] | None = None
+    planned: Annotated[int, Field(ge=4, le=10**12)] | None = None
     spending: Spending = "obrien-fleming"
     level: Level = 0.95
 
@@ -77,7 +78,7 @@ class GroupSequential(Analysis):
         Raises:
             InputError: Also if the looks contradict each other.
         """
-        pair, earlier = Pair.of(self, evidence, arm), self._earlier()
+        pair, earlier = inside_strata(Pair.of(self, evidence, arm)), self._earlier()
         found = effect(pair, by_strata=True)
         if not isinstance(found, Effect):
             return NotEnoughData(self.key, evidence.outcome, arm, found)
@@ -225,13 +226,13 @@ class AlwaysValidDifference(Analysis):
     sizes = "difference of means"
 
     method: Literal["mixture", "confidence-sequence"] = "mixture"
-    tau: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.2
-    narrowest: Annotated[int, Field(ge=4)] = 400
+    tau: Annotated[float, Field(ge=1e-3, le=1e3, allow_inf_nan=False)] = 0.2
+    narrowest: Annotated[int, Field(ge=4, le=10**9)] = 400
     level: Level = 0.95
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. Over several looks the smallest p value counts."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         found = effect(pair, by_strata=True)
         if not isinstance(found, Effect):
             return NotEnoughData(self.key, evidence.outcome, arm, found)

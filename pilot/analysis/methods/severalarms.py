@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pilot.analysis import review
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
-from pilot.analysis.contract import Analysis
 from pilot.analysis.effects import Level, lacking, record
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.means import MeanDifference, mean_difference
-from pilot.analysis.methods.ranks import Ranked, ranked
+from pilot.analysis.methods.ranks import Planned, ranked
 from pilot.analysis.methods.ranks import lacking as lacking_ranks
 from pilot.analysis.moments import FloatArray, IntArray, pooled
+from pilot.analysis.noncentral import mean_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.ranks import Form
 from pilot.analysis.rankscores import exact_ranks
+from pilot.analysis.reach import AllArms
 from pilot.analysis.sentences import effect as in_words
 from pilot.analysis.sentences import reading, sentence
 from pilot.analysis.severalarms import (
     Omnibus,
+    dunnett_power,
     kruskal_wallis,
     log_dunnett_upper,
     log_range_upper,
+    range_quantile,
     upper_quantile,
     welch_anova,
 )
+from pilot.analysis.sizing import Expected
 from pilot.analysis.tails import p_value
 
 UNEQUAL_SPREAD = 2.0
@@ -66,12 +70,13 @@ class _Family:
         return [Check("arms left out", float(len(self.left_out)), "warn", text)]
 
 
-class _Means(Analysis):
+class _Means(AllArms):
     """What the comparisons of means of several arms share."""
 
     needs = frozenset({Need.MOMENTS, Need.ASSIGNED})
     on_scale = True
     scales = frozenset({Scale.RATING, Scale.BINARY, Scale.MONEY, Scale.COUNT})
+    sizes = "difference of means of one pilot arm"
 
     level: float
 
@@ -157,6 +162,16 @@ class WelchAnova(_Means):
             closing=_together(groups * (groups - 1) // 2),
         )
 
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`; the chance that the interval of one pilot arm shows `effect`, by the noncentral t law.
+
+        `expected.pilots` is their number. That Welch's F shows some difference is another question: `welch_anova_power`.
+        """
+        groups = expected.pilots + 1
+        return mean_power(
+            effect, expected.spreads, n, self.level, edge=lambda df: range_quantile(groups, df, self.level)
+        )
+
 
 @dataclass(frozen=True)
 class Dunnett(_Means):
@@ -197,9 +212,16 @@ class Dunnett(_Means):
             closing=_together(len(sizes) - 1),
         )
 
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`; the chance that the interval of one pilot arm shows `effect`, by the noncentral t law.
+
+        `expected.pilots` is their number, and `n[1]` the units of each.
+        """
+        return dunnett_power(effect, expected.spreads, n, expected.pilots, self.level)
+
 
 @dataclass(frozen=True)
-class KruskalWallis(Ranked):
+class KruskalWallis(Planned, AllArms):
     """Win probability against control, with an interval that holds for all pilot arms at once.
 
     Interval and p value are those of `brunner-munzel`, Bonferroni-adjusted for the pilot arms. Kruskal and Wallis' test that
@@ -246,6 +268,15 @@ class KruskalWallis(Ranked):
             details=_details(kruskal_wallis(np.stack(every)), len(family.arms)),
             closing=_together(others),
         )
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`; the chance that one pilot arm shows `effect`, by Noether's formula at its own level.
+
+        `expected.pilots` is the number of pilot arms. That Kruskal and Wallis' test shows some difference between the arms is
+        another question: `kruskal_wallis_power`.
+        """
+        each = replace(self, level=1 - (1 - self.level) / expected.pilots)
+        return Planned.power(each, expected, effect, n)
 
 
 def _unequal(pair: Pair) -> MeanDifference | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pilot.analysis import review
 from pilot.analysis.comparison import Comparison, NotEnoughData
 from pilot.analysis.effects import Level
 from pilot.analysis.evidence import Evidence, Scale
@@ -15,6 +14,7 @@ from pilot.analysis.pairs import Pair
 from pilot.analysis.ranks import Form
 from pilot.analysis.rankscores import ExactRanks, exact_ranks
 from pilot.analysis.sentences import p_text
+from pilot.analysis.strata import inside_strata, left_out
 from pilot.analysis.tails import p_value
 
 
@@ -38,7 +38,7 @@ class VanElteren(Planned):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         tables = [counts for _, counts in counted(pair, by_strata=True)]
         ranks, found = ranked(tables)
         if found is None:
@@ -49,7 +49,7 @@ class VanElteren(Planned):
             pair,
             ranks,
             found,
-            checks=(*separation(pair, found), *review.uncompared(pair)),
+            checks=(*separation(pair, found), *left_out(pair)),
             method=f"Van Elteren, {strata} {'stratum' if strata == 1 else 'strata'}, normal law; interval: {interval_name(found, self.form)}",
             statistic=found.z,
             log_p=log_p,
@@ -84,7 +84,7 @@ class ExactRankPermutation(Planned):
         Raises:
             InputError: Also where there are too many strata and values for an exact law.
         """
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         ranks, found = ranked([pair.counts])
         if found is None:
             return NotEnoughData(self.key, evidence.outcome, arm, lacking(pair))
@@ -94,7 +94,7 @@ class ExactRankPermutation(Planned):
             pair,
             ranks,
             found,
-            checks=(*separation(pair, found), *review.uncompared(pair)),
+            checks=(*separation(pair, found), *left_out(pair)),
             method=f"Ranks, {exact_name(exact)}, shuffles {shuffle}; interval: {interval_name(found, self.form)}",
             statistic=exact.law.z,
             log_p=exact.law.log_p,

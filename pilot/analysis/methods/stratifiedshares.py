@@ -11,7 +11,7 @@ import numpy as np
 from pilot.analysis import review
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
-from pilot.analysis.effects import Level, record, strata_weights
+from pilot.analysis.effects import Level, record
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.means import layers
 from pilot.analysis.methods.shares import empty_arm, size, tested, yes_of
@@ -21,6 +21,7 @@ from pilot.analysis.scores import difference_interval, difference_z
 from pilot.analysis.sentences import effect, measured, reading, sentence
 from pilot.analysis.sharepower import score_power
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import NO_COMMON_STRATUM, inside_strata, joined, left_out, strata_weights
 from pilot.analysis.stratifiedshares import (
     CommonEffect,
     common_difference,
@@ -77,7 +78,7 @@ class MantelHaenszel(OfStrata):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         yes, n = by_stratum(pair)
         estimator, measure, words, variance = _METHODS[self.measure]
         found = estimator(yes, n)
@@ -93,7 +94,7 @@ class MantelHaenszel(OfStrata):
             self,
             pair,
             arms=pair.summaries(_weighted(yes, n) if self.measure == "difference" else None),
-            checks=(size(pair), *review.uncompared(pair), *_homogeneity(pair, yes, n), *review.response(pair)),
+            checks=(size(pair), *left_out(pair), *_homogeneity(pair, yes, n), *review.response(pair)),
             method=f"Mantel-Haenszel {words}, {variance}; Cochran-Mantel-Haenszel test without continuity correction",
             measure=measure,
             estimate=found.estimate,
@@ -117,7 +118,7 @@ class MantelHaenszel(OfStrata):
         if reason:
             return reason
         if not (pair.n > 0).all(axis=0).any():
-            return "no stratum has both arms, so nothing can be compared inside strata"
+            return NO_COMMON_STRATUM
         if self.measure == "difference":
             return f"inside each stratum all {pair.units} gave the same answer, so there is no spread to measure uncertainty by"
         return f"too few {pair.units} said yes or no for a ratio; use stratified-miettinen-nurminen"
@@ -143,7 +144,7 @@ class StratifiedMiettinenNurminen(OfStrata):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         found = strata_of_shares(pair, self.weights)
         if isinstance(found, str):
             return NotEnoughData(self.key, evidence.outcome, arm, found)
@@ -172,7 +173,7 @@ class StrataOfShares:
         yes, n: By (arm, stratum), control first.
         weights: Of the strata.
         words: What the weights are.
-        checks: Strata that say nothing, were joined, or are sparse.
+        checks: Strata that were left out or joined.
     """
 
     yes: FloatArray
@@ -204,6 +205,10 @@ class StrataOfShares:
 def strata_of_shares(pair: Pair, weights: Weights) -> StrataOfShares | str:
     """The strata a weighted difference of shares is made of, or the reason why there is none.
 
+    Args:
+        pair: The arms, inside strata.
+        weights: Of the strata.
+
     Raises:
         InputError: The outcome has other values than 0 and 1.
     """
@@ -211,19 +216,22 @@ def strata_of_shares(pair: Pair, weights: Weights) -> StrataOfShares | str:
     if reason:
         return reason
     yes, n = by_stratum(pair)
-    both = (n > 0).all(axis=0)
+    if not (n > 0).all(axis=0).any():
+        return NO_COMMON_STRATUM
     if weights == "population" and pair.stratified:
         share, source = strata_weights(pair)
         found = layers(pair.n, pair.mean, pair.m2, share, pair.evidence.strata)
-        if (found.n > 0).all():
-            counted = np.rint(found.n * found.mean)
-            words = f"{_strata(found.n.shape[1])} weighted by {source}"
-            return StrataOfShares(counted, found.n.astype(np.float64), found.weights, words, _cells(pair, found.joined))
-    if not both.any():
-        return "no stratum has both arms, so nothing can be compared inside strata"
-    yes, n = yes[:, both], n[:, both]
+        words = f"{_strata(found.n.shape[1])} weighted by {source}"
+        return StrataOfShares(
+            np.rint(found.n * found.mean),
+            found.n.astype(np.float64),
+            found.weights,
+            words,
+            (*left_out(pair), *joined(pair, found.joined, gap=found.gap)),
+        )
     words = f"{_strata(n.shape[1])} by Mantel-Haenszel weights"
-    return StrataOfShares(yes, n, n.prod(axis=0) / n.sum(axis=0), words, tuple(review.uncompared(pair)))
+    harmonic = n.prod(axis=0) / n.sum(axis=0)
+    return StrataOfShares(yes, n, harmonic, words, tuple(left_out(pair)))
 
 
 def by_stratum(pair: Pair) -> tuple[FloatArray, FloatArray]:
@@ -239,9 +247,8 @@ def by_stratum(pair: Pair) -> tuple[FloatArray, FloatArray]:
 
 def _weighted(yes: FloatArray, n: FloatArray) -> FloatArray:
     """Shares of the arms by Mantel-Haenszel weights."""
-    both = (n > 0).all(axis=0)
-    weights = n[:, both].prod(axis=0) / n[:, both].sum(axis=0)
-    return np.asarray((yes[:, both] / n[:, both]) @ weights / weights.sum())
+    weights = n.prod(axis=0) / n.sum(axis=0)
+    return np.asarray((yes / n) @ weights / weights.sum())
 
 
 def _homogeneity(pair: Pair, yes: FloatArray, n: FloatArray) -> list[Check]:
@@ -253,14 +260,6 @@ def _homogeneity(pair: Pair, yes: FloatArray, n: FloatArray) -> list[Check]:
         return [Check("homogeneity", alike.p_value, "pass", f"{text}.")]
     text = text.replace("are alike", "differ")
     return [Check("homogeneity", alike.p_value, "warn", f"{text}: the common value is an average of unlike ones.")]
-
-
-def _cells(pair: Pair, joined: tuple[str, ...]) -> tuple[Check, ...]:
-    if not joined:
-        return ()
-    names = ", ".join(label or "(none)" for label in joined)
-    text = f"Strata with fewer than 2 {pair.units} in an arm were joined, with the next smallest where needed: {names}."
-    return (Check("joined strata", float(len(joined)), "warn", text),)
 
 
 def _strata(count: int) -> str:

@@ -22,7 +22,8 @@ from pilot.analysis.noncentral import mean_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import percent
 from pilot.analysis.sizing import Expected
-from pilot.analysis.surveyweights import Design, joined, kish
+from pilot.analysis.strata import inside_strata, joined, left_out
+from pilot.analysis.surveyweights import Design, as_one, kish
 from pilot.errors import InputError
 
 WIDE = 1.5
@@ -63,21 +64,18 @@ class SurveyWeighted(Analysis):
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
         every = Pair.of(self, evidence, arm)
-        rows = every.rows
-        if rows.weight is None:
-            raise InputError(
-                "the analysis needs weights", place=evidence.outcome, remedy="Name their column with --weight"
-            )
-        pair = with_rows(every, rows)
-        found = lacking(pair) or _contrast(pair, rows, rows.weight)
+        pair = inside_strata(with_rows(every, every.rows))
+        rows, weight = pair.rows, weights_of(pair)
+        found = lacking(pair) or _contrast(pair, rows, weight)
         if isinstance(found, str):
             return NotEnoughData(self.key, evidence.outcome, arm, found)
         checks = (
             review.sizes(pair),
             *review.spread(pair),
             *review.ceiling(pair),
+            *left_out(pair),
             *found.checks,
-            *_weight_checks(pair, *_by_arm(rows.arm, rows.weight)),
+            *weight_checks(pair, *by_arm(rows.arm, weight)),
             *review.response(pair),
             *left_aside(every, pair, "a value of a covariate"),
         )
@@ -89,7 +87,7 @@ class SurveyWeighted(Analysis):
             method=f"Difference of weighted means, Taylor linearisation over {found.what}, Satterthwaite's t",
             measure="difference of weighted means",
             checks=checks,
-            details=_sizes(pair, rows.arm, rows.weight),
+            details=sizes_of(pair, rows.arm, weight),
         )
         return replace(record, sentence=f"weighted, {record.sentence}")
 
@@ -98,7 +96,20 @@ class SurveyWeighted(Analysis):
         return mean_power(effect, expected.spreads, (n[0] / self.design_effect, n[1] / self.design_effect), self.level)
 
 
-def _sizes(pair: Pair, arm: IntArray, weight: FloatArray) -> dict[str, float | None]:
+def weights_of(pair: Pair) -> FloatArray:
+    """Weights of the units.
+
+    Raises:
+        InputError: There are none.
+    """
+    if pair.rows.weight is None:
+        raise InputError(
+            "the analysis needs weights", place=pair.evidence.outcome, remedy="Name their column with --weight"
+        )
+    return pair.rows.weight
+
+
+def sizes_of(pair: Pair, arm: IntArray, weight: FloatArray) -> dict[str, float | None]:
     """What the weights changed: the difference without them, and how many answers each arm is worth."""
     control, pilot = pair.summaries()
     effective = [kish(weight[arm == row])[0] for row in (0, 1)]
@@ -117,37 +128,63 @@ class _Contrast:
 
 
 def _contrast(pair: Pair, rows: Rows, weight: FloatArray) -> _Contrast | str:
-    """The difference of weighted means, or the reason why there is none.
-
-    Clusters that are in one arm only vary inside arm and stratum, those with customers in both arms inside strata.
-    """
+    """The difference of weighted means, or the reason why there is none."""
     arms = [rows.arm == row for row in (0, 1)]
     means = [float(np.average(rows.value[own], weights=weight[own])) for own in arms]
     scores = np.where(arms[1], 1.0, -1.0) * weight * (rows.value - np.where(arms[1], means[1], means[0]))
     for own in arms:
         scores[own] /= weight[own].sum()
-    shared = rows.cluster is not None and bool(np.isin(rows.cluster[arms[0]], rows.cluster[arms[1]]).any())
+    found = spread_of(pair, rows, weight, scores)
+    if isinstance(found, str):
+        return found
+    difference = MeanDifference(means[1] - means[0], found.standard_error, found.df, (means[0], means[1]))
+    return _Contrast(difference, found.what, found.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The uncertainty of a contrast of two arms of a weighted sample.
+
+    Attributes:
+        standard_error: Of the contrast, above 0.
+        df: Satterthwaite's degrees of freedom.
+        what: What varies inside what, in words.
+        stratum: The stratum of each unit, thin ones joined.
+        checks: Few clusters, and strata that were joined.
+    """
+
+    standard_error: float
+    df: float
+    what: str
+    stratum: IntArray
+    checks: tuple[Check, ...]
+
+
+def spread_of(pair: Pair, rows: Rows, weight: FloatArray, scores: FloatArray) -> Spread | str:
+    """How uncertain a sum of linearised scores is, or the reason why that cannot be said.
+
+    Clusters that are in one arm only vary inside arm and stratum, those with customers in both arms inside strata.
+    """
+    control, pilot = (rows.cluster[rows.arm == row] if rows.cluster is not None else np.zeros(0) for row in (0, 1))
+    shared = bool(np.isin(control, pilot).any())
     number = _clusters(pair, rows, shared)
     lack = _single(pair, number)
     if lack:
         return lack
-    thin = layers(
-        number, np.zeros(number.shape), np.zeros(number.shape), np.ones(number.shape[1]), pair.evidence.strata
-    )
-    layer = joined([pair.evidence.strata.index(label) for label in thin.joined], rows.stratum)
-    stratum = layer if shared else 2 * layer + rows.arm
-    parts, df = Design(weight, stratum, rows.cluster).parts(scores[:, None])
+    empty = np.zeros(number.shape)
+    thin = layers(number, empty, empty, np.ones(number.shape[1]), pair.evidence.strata).joined
+    layer = as_one([pair.evidence.strata.index(label) for label in thin], rows.stratum)
+    parts, df = Design(weight, layer if shared else 2 * layer + rows.arm, rows.cluster).parts(scores[:, None])
     variances = parts[:, 0, 0]
     variance = float(variances.sum())
     if variance <= 0:
         return f"inside strata all {pair.units} of each arm are equal, so there is no spread to measure uncertainty by"
     spread = variances > 0
     freedom = variance**2 / float((variances[spread] ** 2 / df[spread]).sum())
-    difference = MeanDifference(means[1] - means[0], math.sqrt(variance), freedom, (means[0], means[1]))
     what = "clusters" if rows.cluster is not None else pair.units
     names = ([] if shared else ["arms"]) + (["strata"] if pair.stratified else [])
-    within = " and ".join(names) or "the sample"
-    return _Contrast(difference, f"{what} inside {within}", (*_few(rows, number), *_merged(thin.joined)))
+    words = f"{what} inside {' and '.join(names) or 'the sample'}"
+    return Spread(math.sqrt(variance), freedom, words, layer, (*_few(rows, number), *_merged(pair, thin)))
 
 
 def _clusters(pair: Pair, rows: Rows, shared: bool) -> IntArray:
@@ -182,21 +219,18 @@ def _few(rows: Rows, number: IntArray) -> list[Check]:
     ]
 
 
-def _merged(labels: Sequence[str]) -> list[Check]:
-    if not labels:
-        return []
-    names = ", ".join(label or "(none)" for label in labels)
-    text = f"Strata with fewer than 2 customers or clusters in an arm were joined for the variance: {names}."
-    return [Check("joined strata", float(len(labels)), "warn", text)]
+def _merged(pair: Pair, labels: Sequence[str]) -> list[Check]:
+    """Strata that are one for the variance only: the estimate is made of weights."""
+    return joined(pair, labels, why="fewer than 2 customers or clusters in an arm", what="joined for the variance")
 
 
-def _by_arm(arm: IntArray, weight: FloatArray) -> tuple[FloatArray, IntArray]:
+def by_arm(arm: IntArray, weight: FloatArray) -> tuple[FloatArray, IntArray]:
     """Weights by (arm, unit), and 1 where there is such a unit in the arm."""
     own = np.array([arm == 0, arm == 1])
     return np.where(own, weight, 0.0), own.astype(np.int64)
 
 
-def _weight_checks(pair: Pair, weights: FloatArray, counts: IntArray) -> list[Check]:
+def weight_checks(pair: Pair, weights: FloatArray, counts: IntArray) -> list[Check]:
     """Whether weights are so unequal that they cost much, or that single customers decide.
 
     Args:
@@ -238,12 +272,12 @@ class WeightedResponse(Analysis):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         assigned = assigned_of(pair)
         lack = lacking(pair)
         if lack:
             return NotEnoughData(self.key, evidence.outcome, arm, lack)
-        found = layers(pair.n, pair.mean, pair.m2, assigned.sum(axis=0), evidence.strata)
+        found = layers(pair.n, pair.mean, pair.m2, assigned.sum(axis=0), pair.evidence.strata)
         difference = mean_difference(found.n, found.mean, found.m2, found.weights)
         if difference is None:
             reason = (
@@ -258,7 +292,7 @@ class WeightedResponse(Analysis):
             *review.ceiling(pair),
             *review.cells(pair, found),
             *review.response(pair),
-            *_weight_checks(pair, found.weights / found.n, found.n),
+            *weight_checks(pair, found.weights / found.n, found.n),
         )
         moved = difference.estimate - (plain[1] - plain[0])
         record = t_record(

@@ -13,13 +13,14 @@ from pydantic import Field
 from pilot.analysis import review
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
-from pilot.analysis.effects import Level, record, strata_weights
+from pilot.analysis.effects import Level, record
 from pilot.analysis.evidence import Evidence, Scale
 from pilot.analysis.methods.times import Retention, Times, few_events, follow_up
 from pilot.analysis.moments import FloatArray
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import effect, reading, sentence
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import joined, strata_weights
 from pilot.analysis.survival import Curve, kaplan_meier, normal_power
 from pilot.analysis.tails import log_normal_upper, normal_quantile, p_value, two_sided
 from pilot.errors import InputError
@@ -86,11 +87,11 @@ def _groups(times: Times, day: float, weights: FloatArray) -> list[list[int]]:
     """Strata as they can be compared: those that an arm does not reach the day in are joined, with the smallest other."""
     strata = [place for place in range(len(weights)) if times.pair.n[:, place].any() or weights[place] > 0]
     reached = {place: _reached(times, day, [place]) for place in strata}
-    joined = [place for place in strata if not reached[place]]
+    together = [place for place in strata if not reached[place]]
     others = sorted((place for place in strata if reached[place]), key=lambda place: int(times.pair.n[:, place].sum()))
-    while joined and others and (len(joined) < 2 or not _reached(times, day, joined)):
-        joined.append(others.pop(0))
-    return [[place] for place in sorted(others)] + ([sorted(joined)] if joined else [])
+    while together and others and (len(together) < 2 or not _reached(times, day, together)):
+        together.append(others.pop(0))
+    return [[place] for place in sorted(others)] + ([sorted(together)] if together else [])
 
 
 def _reached(times: Times, day: float, strata: Sequence[int]) -> bool:
@@ -103,11 +104,9 @@ def _checks_of_cells(times: Times, groups: Sequence[list[int] | None], variances
     pair = times.pair
     if groups == [None]:
         checks += review.balance(pair, "by_strata=true")
-    joined = [group for group in groups if group is not None and len(group) > 1]
-    for group in joined:
-        names = ", ".join(pair.evidence.strata[place] or "(none)" for place in group)
-        text = f"Strata in which an arm has too few customers, or none observed so long, were joined: {names}."
-        checks.append(Check("joined strata", float(len(group)), "warn", text))
+    for group in (group for group in groups if group is not None and len(group) > 1):
+        labels = [pair.evidence.strata[place] for place in group]
+        checks += joined(pair, labels, why="too few customers in an arm, or none observed so long,")
     checks += _sparse(times, groups)
     empty = int((variances <= 0).sum())
     if empty:

@@ -19,6 +19,7 @@ from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import effect as in_words
 from pilot.analysis.sentences import percent, reading, sentence
 from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import NO_COMMON_STRATUM, inside_strata, left_out
 from pilot.analysis.tables import (
     ChiSquare,
     ScoreDifference,
@@ -224,7 +225,7 @@ class CochranMantelHaenszel(_Scored):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         reason = lacking(pair)
         found = None if reason else score_difference(pair.counts, evidence.levels, self.scores)
         if found is None or found.standard_error == 0:
@@ -233,7 +234,7 @@ class CochranMantelHaenszel(_Scored):
         method = (
             f"Cochran-Mantel-Haenszel mean score test without continuity correction, {strata}, scores {self.scores}"
         )
-        return self._record(pair, found, (*review.ceiling(pair), *review.uncompared(pair)), method)
+        return self._record(pair, found, (*review.ceiling(pair), *left_out(pair)), method)
 
 
 def _nothing(pair: Pair) -> str:
@@ -242,7 +243,7 @@ def _nothing(pair: Pair) -> str:
         if n < 2:
             return f"{name} has {'only one of the' if n else 'no'} {pair.units}"
     if not (pair.n > 0).all(axis=0).any():
-        return "no stratum has both arms, so nothing can be compared inside strata"
+        return NO_COMMON_STRATUM
     inside = " inside the strata" if pair.stratified else ""
     return (
         f"all {pair.units} are equal{inside}, or those of each arm are, so there is no spread to measure uncertainty by"

@@ -15,6 +15,7 @@ from pilot.analysis.contrasts import left_aside, unweighted, with_rows
 from pilot.analysis.evidence import Evidence, Need, Scale
 from pilot.analysis.moments import FloatArray, Rows
 from pilot.analysis.pairs import Pair
+from pilot.analysis.strata import inside_strata, left_out
 from pilot.analysis.survival import log_rank
 from pilot.analysis.tails import p_value
 from pilot.errors import InputError
@@ -59,10 +60,11 @@ class Retention(Analysis):
     columns = frozenset({"covariates"})
 
     event: str
+    by_strata: bool
     level: float
 
     def times(self, evidence: Evidence, arm: str, beside: Sequence[str] = ()) -> Times:
-        """Times and events.
+        """Times and events; by strata, of those that have both arms.
 
         Args:
             evidence: Where they are.
@@ -89,13 +91,17 @@ class Retention(Analysis):
         if not (np.isfinite(rows.value) & (rows.value >= 0)).all():
             raise InputError("a time is negative", place=evidence.outcome, remedy="Give days, 0 or more")
         pair = with_rows(every, rows)
+        if self.by_strata:
+            pair = inside_strata(pair)
+            rows = pair.rows
         checks = (
             *left_aside(every, pair, f"a value of {name} or of another covariate"),
             *unweighted(rows),
-            *_clustered(rows),
+            *(() if "clusters" in self.uses() else _clustered(rows)),
+            *left_out(pair),
             *review.response(pair),
         )
-        return Times(pair, rows, seen == 1, checks)
+        return Times(pair, rows, rows.covariates[name] == 1, checks)
 
     def lacking(self, times: Times) -> str:
         """Why the arms cannot be compared; empty if they can."""

@@ -13,18 +13,23 @@ from pydantic import Field
 from pilot.analysis import review
 from pilot.analysis.comparison import Check, Comparison, NotEnoughData
 from pilot.analysis.contract import Analysis
-from pilot.analysis.effects import Level, lacking, record, strata_weights
+from pilot.analysis.effects import Level, lacking, record
 from pilot.analysis.evidence import Evidence, Need, Scale
-from pilot.analysis.means import Layers, MeanDifference, layers
-from pilot.analysis.methods.missing import End, ends
+from pilot.analysis.means import MeanDifference, layers
+from pilot.analysis.methods.missing import End, ends, with_joined
 from pilot.analysis.methods.surveyweights import assigned_of
 from pilot.analysis.missing import Incomplete, tipping_shift
+from pilot.analysis.missingpower import tipping_power
 from pilot.analysis.moments import IntArray
+from pilot.analysis.noncentral import mean_power
+from pilot.analysis.normalpower import margin_power
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import amount, effect, reading, sentence
+from pilot.analysis.sizing import Expected
+from pilot.analysis.strata import inside_strata, strata_weights
 from pilot.analysis.tails import p_value
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ class TippingPoint(Analysis):
     needs = frozenset({Need.COUNTS, Need.MOMENTS, Need.ASSIGNED})
     scales = frozenset({Scale.RATING, Scale.BINARY})
     reference = "White, Carpenter and Horton 2018, Statistica Sinica 28:1985; Cro et al. 2020, Stat. Med. 39:2815"
+    sizes = "difference of means of those who answer; with a margin, positive where the pilot arm is better"
 
     margin: Positive | None = None
     plausible: Positive | None = None
@@ -94,15 +100,16 @@ class TippingPoint(Analysis):
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. Estimate and interval take missing answers as like those given."""
-        pair = Pair.of(self, evidence, arm)
+        pair = inside_strata(Pair.of(self, evidence, arm))
         assigned = assigned_of(pair)
         lack = lacking(pair)
         if lack:
             return NotEnoughData(self.key, evidence.outcome, arm, lack)
         scale, checks = ends(pair, self.lowest, self.highest)
         weights, source = strata_weights(pair)
-        strata = layers(pair.n, pair.mean, pair.m2, weights, evidence.strata)
-        answers = _incomplete(strata, assigned, evidence.strata)
+        strata = layers(pair.n, pair.mean, pair.m2, weights, pair.evidence.strata)
+        units = with_joined(assigned, pair, strata).astype(np.float64)
+        answers = Incomplete(strata.n.astype(np.float64), strata.mean, strata.m2, units, strata.weights)
         plain = answers.shifted(0.0, 0.0)
         if plain is None:
             reason = (
@@ -121,6 +128,19 @@ class TippingPoint(Analysis):
             checks=(review.sizes(pair), *review.cells(pair, strata), *checks, *review.response(pair)),
             method=f"Delta adjustment of the missing answers{weighting}; Satterthwaite's t",
         )
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """The chance that it passes: that the conclusion is reached and stands up to `plausible`; see `Analysis.power`.
+
+        The effect is one among those who answer; with a margin, positive is better. `n` are answers, and `expected.response`
+        says of how many. Without `plausible` it is the chance that the conclusion is reached. The ends of the scale are not
+        thought of.
+        """
+        if self.plausible is not None:
+            return tipping_power(expected, effect, n, self.level, self.plausible, self.margin)
+        if self.margin is None:
+            return mean_power(effect, expected.spreads, n, self.level)
+        return margin_power(effect, self.margin, expected.spreads, n, self.level)
 
     def _claim(self, pair: Pair, plain: MeanDifference) -> _Claim | None:
         """What the interval says if missing answers are like those given; None where it says nothing."""
@@ -224,15 +244,6 @@ def _details(pair: Pair, tip: _Tip | None, missing: IntArray) -> dict[str, float
         "tipping customers": None if tip is None or tip.customers is None else float(tip.customers),
         "tipping shift, both arms": None if tip is None else tip.both,
     }
-
-
-def _incomplete(strata: Layers, assigned: IntArray, labels: tuple[str, ...]) -> Incomplete:
-    """Answers and assigned units, with the same strata joined."""
-    thin = np.isin(labels, strata.joined)
-    units = assigned
-    if thin.any():
-        units = np.column_stack([assigned[:, ~thin], assigned[:, thin].sum(axis=1)])
-    return Incomplete(strata.n.astype(np.float64), strata.mean, strata.m2, units.astype(np.float64), strata.weights)
 
 
 def _tip(answers: Incomplete, claim: _Claim, scale: tuple[float, float], plain: MeanDifference) -> _Tip:

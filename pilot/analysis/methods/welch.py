@@ -31,11 +31,10 @@ class _DifferenceOfMeans(Analysis):
         return mean_power(effect, expected.spreads, n, self.level)
 
     def _compare(self, evidence: Evidence, arm: str, *, by_strata: bool) -> Comparison | NotEnoughData:
-        pair = Pair.of(self, evidence, arm)
-        found = effect(pair, by_strata=by_strata)
+        found = effect(Pair.of(self, evidence, arm), by_strata=by_strata)
         if not isinstance(found, Effect):
             return NotEnoughData(self.key, evidence.outcome, arm, found)
-        difference = found.difference
+        pair, difference = found.pair, found.difference
         low, high = difference.interval(self.level)
         return record(
             self,

@@ -21,6 +21,7 @@ from pilot.analysis.methods.ranks import BrunnerMunzel, MannWhitney
 from pilot.analysis.methods.ratios import RatioOfSums, RelativeChange
 from pilot.analysis.methods.recommendation import NpsDifference
 from pilot.analysis.methods.regression import Ancova, Cuped, Lin
+from pilot.analysis.methods.rerandomisation import RerandomisedDifference
 from pilot.analysis.methods.sampleratio import SampleRatio
 from pilot.analysis.methods.sequential import AlwaysValidDifference, GroupSequential
 from pilot.analysis.methods.severalarms import Dunnett, KruskalWallis, WelchAnova
@@ -32,17 +33,13 @@ from pilot.analysis.methods.survival import KaplanMeier, RestrictedMeanTime
 from pilot.analysis.methods.tables import ChiSquareTest, CochranMantelHaenszel, Trend
 from pilot.analysis.methods.tipping import TippingPoint
 from pilot.analysis.methods.unconditional import Barnard, Boschloo, Fisher
+from pilot.analysis.methods.weightedranks import WeightedRanks
 from pilot.analysis.methods.welch import StratifiedDifference, Welch
 from pilot.api import Analysis, hookimpl
 
-
-@hookimpl
-def register_analyses() -> list[type[Analysis]]:
-    """The built-in analyses, the ones for means first."""
-    return [
-        Welch,
-        StratifiedDifference,
-        ExactPermutation,
+BY_SUBJECT: dict[str, tuple[type[Analysis], ...]] = {
+    "means": (Welch, StratifiedDifference, ExactPermutation),
+    "ranks and levels": (
         MannWhitney,
         BrunnerMunzel,
         VanElteren,
@@ -52,6 +49,8 @@ def register_analyses() -> list[type[Analysis]]:
         Trend,
         CochranMantelHaenszel,
         NpsDifference,
+    ),
+    "shares": (
         MiettinenNurminen,
         Newcombe,
         RiskRatio,
@@ -61,43 +60,24 @@ def register_analyses() -> list[type[Analysis]]:
         Barnard,
         MantelHaenszel,
         StratifiedMiettinenNurminen,
-        NonInferiority,
-        NonInferiorityShares,
-        Equivalence,
-        NonInferiorityRanks,
-        Cuped,
-        Ancova,
-        Lin,
-        DifferenceInDifferences,
-        RatioOfSums,
-        RelativeChange,
-        WinsorisedDifference,
-        StandardisedDifference,
-        Bootstrap,
-        ClusterRobust,
-        ClusterMeans,
-        ClusterPermutation,
-        MixedModel,
-        EstimatingEquations,
-        ComplierAverage,
-        KaplanMeier,
-        RestrictedMeanTime,
-        LogRank,
-        CoxRegression,
-        SurveyWeighted,
-        WeightedResponse,
-        WelchAnova,
-        Dunnett,
-        KruskalWallis,
-        Heterogeneity,
-        BetaBinomial,
-        Dirichlet,
-        NormalPosterior,
-        AlwaysValidDifference,
-        GroupSequential,
-        LeeBounds,
-        ManskiBounds,
-        TippingPoint,
-        Balance,
-        SampleRatio,
-    ]
+    ),
+    "margins": (NonInferiority, NonInferiorityShares, Equivalence, NonInferiorityRanks),
+    "adjusted": (Cuped, Ancova, Lin, DifferenceInDifferences, RerandomisedDifference),
+    "amounts": (RatioOfSums, RelativeChange, WinsorisedDifference, StandardisedDifference, Bootstrap),
+    "clusters": (ClusterRobust, ClusterMeans, ClusterPermutation, MixedModel, EstimatingEquations),
+    "handled otherwise": (ComplierAverage,),
+    "times": (KaplanMeier, RestrictedMeanTime, LogRank, CoxRegression),
+    "surveys": (SurveyWeighted, WeightedResponse, WeightedRanks),
+    "several arms or strata": (WelchAnova, Dunnett, KruskalWallis, Heterogeneity),
+    "beliefs": (BetaBinomial, Dirichlet, NormalPosterior),
+    "looks": (AlwaysValidDifference, GroupSequential),
+    "missing answers": (LeeBounds, ManskiBounds, TippingPoint),
+    "the experiment itself": (Balance, SampleRatio),
+}
+"""The built-in analyses in the order in which they are listed."""
+
+
+@hookimpl
+def register_analyses() -> list[type[Analysis]]:
+    """The built-in analyses, the ones for means first."""
+    return [analysis for analyses in BY_SUBJECT.values() for analysis in analyses]

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from pilot.analysis.apportionment import apportion
 from pilot.api import Allocation, AssignmentDesign, Frame, InputError, Sample, SamplingDesign, hookimpl
-from pilot.experiments.apportionment import apportion
 
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
