@@ -72,12 +72,13 @@ def _web(app: Flask) -> None:
     """Pages, in the order of the house; plugins come last and below their own prefix."""
     from pilot import web
     from pilot.accounts import views as accounts
+    from pilot.customers.views import BLUEPRINTS as CUSTOMERS
     from pilot.experiments import views as experiments
     from pilot.reports import views as reports
     from pilot.surveys import public as answering
 
     web.init_app(app)
     accounts.init_app(app)
-    for blueprint in (experiments.bp, reports.bp, answering.bp):
+    for blueprint in (*CUSTOMERS, experiments.bp, reports.bp, answering.bp):
         app.register_blueprint(blueprint)
     manager.mount_blueprints(app)

@@ -22,7 +22,7 @@ COMMANDS = {
     "demo": ("pilot.demo.commands:demo", "Run a whole pilot, from customer base to PDF, and serve it."),
     "doctor": ("pilot.commands:doctor", "Check this installation; exit 1 if something is wrong."),
     "experiment": ("pilot.experiments.commands:experiment", "Plan, seal, draw and run an experiment."),
-    "import": ("pilot.customers.commands:import_", "Take customers, orders or touches in from FILE."),
+    "import": ("pilot.customers.intake.commands:import_", "Take customers, orders or touches in from FILE."),
     "mail": ("pilot.mail.commands:mail", "Messages to customers: the outbox and its way out."),
     "plugins": ("pilot.commands:plugins", "List plugins with their versions, hooks and parts."),
     "profile": ("pilot.customers.commands:profile", "Make every customer's profile anew and sum the base up."),

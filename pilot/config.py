@@ -10,7 +10,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -28,6 +28,17 @@ Language = Literal["en", "it", "pl"]
 _WEAK_SECRETS = {"changeme", "secret", "password", "development", "dev"}
 
 
+class Source(BaseModel):
+    """A database of the company that imports read: its SQLAlchemy address and a query for each kind of rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    customers: str = ""
+    orders: str = ""
+    touches: str = ""
+
+
 class Config(BaseSettings):
     """All settings of an installation. Variables win over the file named by `PILOT_CONFIG`."""
 
@@ -43,6 +54,8 @@ class Config(BaseSettings):
     language: Language = Field(default="en", description="Language of people who have none set")
     currency: str = Field(default="EUR", min_length=3, max_length=3, description="ISO 4217 code of all money")
     timezone: str = Field(default="Europe/Rome", description="IANA name; the calendar of plans")
+    gross_margin: float = Field(default=1.0, gt=0, le=1, description="Share of revenue left after cost of goods")
+    sources: dict[str, Source] = Field(default_factory=dict, description="Databases that imports may read, by name")
     mail_transport: str = Field(default="maildir", description="Key of the mail transport part")
     mail_settings: dict[str, Any] = Field(default_factory=dict, description="Settings of that part")
     mail_from: str = Field(default="pilot@example.com", description="From address of mails to customers")

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from pilot.db import Model
 
-ROLES = ("admin", "operations", "agent", "analyst", "viewer")
+ROLES = ("admin", "operations", "agent", "analyst", "viewer", "outsourced")
+"""`outsourced` completes customers' data and sees nothing else."""
 
 staff_roles = sa.Table(
     "staff_roles",

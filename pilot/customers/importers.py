@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pilot.parts import Part
 
@@ -50,10 +52,55 @@ class Reading:
     """The file's own names of the cells of each row."""
 
 
-class Importer(Part):
-    """Reads one kind of file.
+Cell = str | int | float | Decimal | bool | date | None
+"""A cell as a file holds it: text, or a value of its own type where the file knows types."""
 
-    One with a setting `columns`, their column by our field name, can be given a person's column map.
+
+class Record(NamedTuple):
+    """One record of a table: the lines it stands on, its cells, and what keeps it from being split into them, if anything."""
+
+    line: int
+    last_line: int
+    cells: Sequence[Cell]
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under the file's own column names; whose columns they are and how cells are written is found out later.
+
+    Attributes:
+        header: The file's names of the columns.
+        how: How the table was found in the file (encoding, delimiter, sheet, query): shown and stored.
+        records: The records below the header, read anew by each call. Empty ones are left out.
+        text: The table as delimited text that the data engine can read by itself, where it is such; None elsewhere.
+        parquet: The Parquet file that the table is; None elsewhere.
+        likely_decimal: The decimal sign to take where no value decides.
+    """
+
+    header: tuple[str, ...]
+    how: dict[str, Any]
+    records: Callable[[], Iterator[Record]]
+    text: DelimitedText | None = None
+    parquet: Path | None = None
+    likely_decimal: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class DelimitedText:
+    """A delimited text file as the data engine reads it."""
+
+    path: Path
+    encoding: str
+    delimiter: str
+    skip: int
+    """Lines up to and including the header."""
+
+
+class Importer(Part):
+    """Reads one kind of file or source.
+
+    The fields of an importer are what a person may overrule, such as `delimiter` or `sheet`.
 
     Attributes:
         kinds: What it can read: of `customers`, `orders`, `touches`.
@@ -66,8 +113,8 @@ class Importer(Part):
         """Whether the file looks like one this importer is for. Reads only its beginning."""
 
     @abstractmethod
-    def read(self, path: Path, kind: str) -> Reading:
-        """Open the file.
+    def read(self, path: Path, kind: str) -> Reading | Table:
+        """Open the file: as a table under its own header, or as rows by our own field names where only it knows them.
 
         Raises:
             InputError: The file as a whole cannot be read: empty, wrong format, a needed column is missing.

@@ -30,15 +30,42 @@ class Customer(Model):
     language: Mapped[str | None] = mapped_column(sa.String(2))
     region: Mapped[str | None] = mapped_column(sa.String(80))
     sales_rep: Mapped[str | None] = mapped_column(sa.String(80))
+    street: Mapped[str | None] = mapped_column(sa.String(200))
     city: Mapped[str | None] = mapped_column(sa.String(80))
     postcode: Mapped[str | None] = mapped_column(sa.String(16))
+    legal_entity: Mapped[str | None] = mapped_column(sa.String(40))
+    """Tax or VAT number of the company behind the customer: customers with the same one are one legal entity."""
+    sector: Mapped[str | None] = mapped_column(sa.String(80))
+    size: Mapped[str | None] = mapped_column(sa.String(40))
+    """How large the customer's business is, in the company's own classes, such as `1-9 employees`."""
     opted_out_at: Mapped[datetime | None]
+    channel: Mapped[str | None] = mapped_column(sa.String(64))
+    """Key of the handling channel that looks after the customer; None until a segment has given one."""
     digest: Mapped[str] = mapped_column(sa.String(64))
     """SHA-256 of the imported values: an unchanged row of a re-import is not written again."""
+    by_hand: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """Fields that staff filled in: an empty cell of a later import does not erase them."""
+    created_by_import_id: Mapped[int | None] = mapped_column(sa.ForeignKey("imports.id"), index=True)
     import_id: Mapped[int | None] = mapped_column(sa.ForeignKey("imports.id"))
+    """The import that wrote the customer last."""
     updated_at: Mapped[datetime]
 
     profile: Mapped[CustomerProfile | None] = relationship(back_populates="customer")
+
+
+class CustomerChange(Model):
+    """What one import, or one person, changed in a customer: the fields that differ, before and after."""
+
+    __tablename__ = "customer_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(sa.ForeignKey("customers.id", ondelete="CASCADE"), index=True)
+    import_id: Mapped[int | None] = mapped_column(sa.ForeignKey("imports.id"), index=True)
+    """None where a person changed it."""
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(sa.String(254))
+    before: Mapped[dict[str, Any]]
+    after: Mapped[dict[str, Any]]
 
 
 class CustomerProfile(Model):
@@ -58,13 +85,40 @@ class CustomerProfile(Model):
     """Revenue of the twelve months up to `as_of`."""
     first_order: Mapped[date | None]
     last_order: Mapped[date | None]
+    order_days: Mapped[int] = mapped_column(server_default="0")
+    """Number of different days with an order."""
     interval_days: Mapped[float | None]
     """Mean days between order days; None below two of them."""
+    interval_change: Mapped[float | None]
+    """The last three intervals' mean divided by the mean of those before; above 1 the customer slows down. None below
+    four intervals."""
+    revenue_before: Mapped[float] = mapped_column(server_default="0")
+    """Revenue of the twelve months before the last twelve."""
+    cancelled: Mapped[int] = mapped_column(server_default="0")
+    """Number of orders that were cancelled."""
+    touches_year: Mapped[int] = mapped_column(server_default="0")
+    minutes_year: Mapped[float] = mapped_column(server_default="0")
+    cost_year: Mapped[float] = mapped_column(server_default="0")
+    """Touches of the last twelve months, their minutes, and what they cost: the cost to serve."""
+    touched: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    """The same by channel: `{"field-rep": {"touches": 3, "minutes": 180.0, "cost": 171.0}}`."""
+    contribution_year: Mapped[float] = mapped_column(server_default="0")
+    """Gross margin of `revenue_year` less `cost_year`; see `PILOT_GROSS_MARGIN`."""
+    peer_revenue: Mapped[float | None]
+    """Upper quartile of `revenue_year` among active peers of the same size and region; None with too few of them."""
+    potential: Mapped[float | None]
+    """What is missing to `peer_revenue`; 0 for whoever is above."""
+    value_rank: Mapped[int | None]
+    """Place by `revenue_year` among all customers, 1 for the most valuable; None without revenue in the year."""
     activity: Mapped[str] = mapped_column(sa.String(16))
     """`new`, `active`, `slowing`, `lapsed`, `lost` or `never`: see `pilot.customers.profile.activity`."""
     missing: Mapped[list[Any]]
     """Names of the customer's fields that are empty."""
     segment: Mapped[str | None] = mapped_column(sa.String(40), index=True)
+    segment_since: Mapped[date | None]
+    candidate: Mapped[str | None] = mapped_column(sa.String(40))
+    """The segment whose rule matches while the customer is still in another."""
+    candidate_since: Mapped[date | None]
 
     customer: Mapped[Customer] = relationship(back_populates="profile")
 
@@ -83,10 +137,14 @@ class Segment(Model):
     settings: Mapped[dict[str, Any]]
     channel: Mapped[str] = mapped_column(sa.String(64))
     """Key of the handling channel part."""
+    settle_days: Mapped[int] = mapped_column(default=0, server_default="0")
+    """So many days its rule must have matched before a customer crosses into it, so that nobody flaps."""
+    approval: Mapped[bool] = mapped_column(default=False, server_default=sa.text("false"))
+    """Whether a person must approve that a customer who crosses into it is handled by its channel."""
 
 
 class Movement(Model):
-    """A customer crossing from one segment to another."""
+    """A customer crossing from one segment to another, and what that means for who looks after it."""
 
     __tablename__ = "movements"
 
@@ -95,7 +153,105 @@ class Movement(Model):
     at: Mapped[datetime]
     before: Mapped[str | None] = mapped_column(sa.String(40))
     after: Mapped[str | None] = mapped_column(sa.String(40))
+    as_of: Mapped[date | None]
+    """The day of the profile that showed it."""
     reason: Mapped[str] = mapped_column(sa.String(200))
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    """The profile values that the rules looked at."""
+    state: Mapped[str] = mapped_column(sa.String(16), default="applied", server_default="applied", index=True)
+    """`proposed` (waits for a person), `held` (the customer is in a running experiment), `applied`, `declined`, or
+    `overtaken` by a later movement."""
+    channel_before: Mapped[str | None] = mapped_column(sa.String(64))
+    channel_after: Mapped[str | None] = mapped_column(sa.String(64))
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None] = mapped_column(sa.String(254))
+
+
+class BaseSummary(Model):
+    """The base as a whole as of a day: concentration, retention, gaps. One row for each day it was profiled."""
+
+    __tablename__ = "base_summaries"
+
+    as_of: Mapped[date] = mapped_column(primary_key=True)
+    data: Mapped[dict[str, Any]]
+
+
+class SavedView(Model):
+    """A filter, order and choice of columns of the customer list that somebody kept."""
+
+    __tablename__ = "saved_views"
+    __table_args__ = (sa.UniqueConstraint("owner", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(sa.String(254))
+    name: Mapped[str] = mapped_column(sa.String(80))
+    shared: Mapped[bool] = mapped_column(default=False)
+    query: Mapped[dict[str, Any]]
+
+
+class Duplicate(Model):
+    """Two customers that are likely one, and what a person decided about them."""
+
+    __tablename__ = "duplicates"
+    __table_args__ = (sa.UniqueConstraint("first_id", "second_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    first_id: Mapped[int] = mapped_column(sa.ForeignKey("customers.id", ondelete="CASCADE"))
+    second_id: Mapped[int] = mapped_column(sa.ForeignKey("customers.id", ondelete="CASCADE"), index=True)
+    reasons: Mapped[list[Any]]
+    """What they share: `legal_entity`, `domain`, `address`."""
+    state: Mapped[str] = mapped_column(sa.String(16), index=True)
+    """`open`, `same` or `different`."""
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None] = mapped_column(sa.String(254))
+
+
+class Completion(Model):
+    """A customer whose data somebody is to complete: claimed for a while, then done or given back."""
+
+    __tablename__ = "completions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(sa.ForeignKey("customers.id", ondelete="CASCADE"), unique=True)
+    fields: Mapped[list[Any]]
+    """The fields to be completed: what the worker may see and fill in beside name and city."""
+    priority: Mapped[float]
+    state: Mapped[str] = mapped_column(sa.String(16), index=True)
+    """`open`, `done`, or `impossible` (the customer could not be reached, or does not tell)."""
+    claimed_by: Mapped[str | None] = mapped_column(sa.String(254))
+    claimed_until: Mapped[datetime | None]
+    note: Mapped[str | None] = mapped_column(sa.String(400))
+    done_at: Mapped[datetime | None]
+    done_by: Mapped[str | None] = mapped_column(sa.String(254))
+
+
+class ConfidentialityAcceptance(Model):
+    """Somebody accepted the confidentiality text, word for word the one with this hash."""
+
+    __tablename__ = "confidentiality_acceptances"
+    __table_args__ = (sa.UniqueConstraint("actor", "text_hash"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    actor: Mapped[str] = mapped_column(sa.String(254))
+    text_hash: Mapped[str] = mapped_column(sa.String(64))
+    at: Mapped[datetime]
+
+
+class ColumnMap(Model):
+    """How people said the columns of a file are to be read, remembered for the next file with the same header."""
+
+    __tablename__ = "column_maps"
+    __table_args__ = (sa.UniqueConstraint("kind", "header_digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    header_digest: Mapped[str] = mapped_column(sa.String(64))
+    columns: Mapped[dict[str, Any]]
+    """Their column by our field name."""
+    reading: Mapped[dict[str, Any]]
+    """What was overruled: encoding, delimiter, decimal sign, order of day and month."""
+    actor: Mapped[str] = mapped_column(sa.String(254))
+    at: Mapped[datetime]
 
 
 class Import(Model):
@@ -124,9 +280,25 @@ class Import(Model):
     """How the file was read: encoding, delimiter, decimal sign, date order, column map."""
     actor: Mapped[str] = mapped_column(sa.String(254))
     at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(sa.String(16), default="done", server_default="done", index=True)
+    """`running`, `done`, `failed` or `undone`. A running one whose lease is over was interrupted and can be resumed."""
+    total: Mapped[int | None]
+    """Good rows to be taken over, once they are counted."""
     accepted: Mapped[int]
-    """Rows taken over, new or changed."""
+    """Rows taken over so far, new or changed."""
+    changed: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Those of them that changed a customer there already was."""
     unchanged: Mapped[int]
     rejected: Mapped[int]
+    cursor: Mapped[str | None] = mapped_column(sa.String(64))
+    """Customers are taken over by ref in byte order: the last one that is."""
+    lease_until: Mapped[datetime | None]
+    staged: Mapped[str | None] = mapped_column(sa.String(255))
+    """The checked rows waiting to be taken over, relative to the data folder; None when that is done."""
+    rejects: Mapped[str | None] = mapped_column(sa.String(255))
+    """The refused rows with their reasons, as CSV, relative to the data folder."""
     fact_file: Mapped[str | None] = mapped_column(sa.String(255))
-    """The immutable Parquet file of an import of orders or touches, relative to the order store."""
+    """The immutable Parquet file of an import of orders or touches, relative to the order store: its present
+    generation; None once the import was undone."""
+    undone_at: Mapped[datetime | None]
+    undone_by: Mapped[str | None] = mapped_column(sa.String(254))

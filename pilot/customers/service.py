@@ -12,10 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from pilot.accounts.service import Actor, record
-from pilot.customers import intake, profile
+from pilot.customers import profile
 from pilot.customers import segments as segmenting
-from pilot.customers.importers import Importer
-from pilot.customers.imports import ImportResult, Sieve, Source, digest_of, earlier, take_customers, take_facts
+from pilot.customers.importers import Importer, Reading
+from pilot.customers.intake import checks
+from pilot.customers.intake.imports import ImportResult, Sieve, Source, digest_of, earlier, take_customers, take_facts
 from pilot.customers.models import Customer, CustomerProfile, Segment
 from pilot.customers.orderstore import store
 from pilot.customers.segments import SegmentCounts
@@ -82,11 +83,12 @@ def import_file(
     if known is not None:
         return ImportResult(known.id, kind, 0, known.accepted, known.rejected, known.reading, [], None)
     reading = chosen.read(path, kind)
+    assert isinstance(reading, Reading)  # noqa: S101
     source = Source(actor, kind, path, sha256, chosen.key, reading.how)
     with Sieve(path, strict, rejects, reading.header) as sieve:
         if kind == "customers":
-            return take_customers(source, intake.customer_records(reading), sieve, dry_run=dry_run)
-        records = intake.order_records if kind == "orders" else intake.touch_records
+            return take_customers(source, checks.customer_records(reading), sieve, dry_run=dry_run)
+        records = checks.order_records if kind == "orders" else checks.touch_records
         return take_facts(source, records(reading), sieve, dry_run=dry_run)
 
 

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 
-from pilot.customers.commands import import_, profile, segments
+from pilot.customers.commands import profile, segments
+from pilot.customers.intake.commands import import_
 from pilot.errors import InputError
 
 from .conftest import Write

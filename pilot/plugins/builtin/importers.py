@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pilot.api import Importer, InputError, Reading, Row, RowError, hookimpl
-from pilot.customers.delimited import Delimited, Record, head, understand
-from pilot.customers.fields import FIELDS, Content, Field, plain
-from pilot.customers.notation import Days, Numbers
+from pilot.customers.intake.delimited import Delimited, Record, head, understand
+from pilot.customers.intake.fields import FIELDS, Content, Field, plain
+from pilot.customers.intake.notation import Days, Numbers
 
 _DISTINCT = 100_000
 """So many different values of a column are looked at to find out how it is written."""

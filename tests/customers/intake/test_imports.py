@@ -14,7 +14,7 @@ from pilot.customers.service import import_file
 from pilot.db import db
 from pilot.errors import Forbidden, InputError
 
-from .conftest import Write
+from ..conftest import Write
 
 CUSTOMERS = ("Customer no;Name;E-mail;City", "C1;Rossi;rossi@example.com;Forlì", "C2;Żurek;;Łódź")
 ORDERS = ("Customer no;Order no;Date;Amount;Status", "C1;A1;31/12/2025;10,50;shipped", "C2;A2;01/02/2026;3,00;void")

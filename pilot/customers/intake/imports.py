@@ -19,7 +19,7 @@ from pilot import clock
 from pilot.accounts.service import Actor, record
 from pilot.customers.bulk import batches, upsert
 from pilot.customers.importers import RowError
-from pilot.customers.intake import CustomerRecord
+from pilot.customers.intake.checks import CustomerRecord
 from pilot.customers.models import Customer, Import
 from pilot.customers.orderstore import store
 from pilot.db import Transaction, db, transaction

@@ -7,7 +7,7 @@ from pilot.customers.importers import Reading, Row, RowError
 from pilot.errors import InputError
 from pilot.plugins.builtin.importers import CsvFile, OnlineRetail
 
-from .conftest import Write
+from ..conftest import Write
 
 
 def good(reading: Reading) -> list[dict[str, str]]:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pilot.customers.delimited import Delimited, understand
+from pilot.customers.intake.delimited import Delimited, understand
 from pilot.errors import InputError
 
-from .conftest import Write
+from ..conftest import Write
 
 
 def cells(table: Delimited) -> list[list[str]]:

@@ -13,11 +13,11 @@ from flask import Flask
 
 from pilot import clock
 from pilot.accounts.service import Actor
-from pilot.customers.commands import import_
+from pilot.customers.intake.commands import import_
 from pilot.customers.service import import_file
 from pilot.errors import CheckFailed, InputError
 
-from .conftest import Write
+from ..conftest import Write
 
 ORDERS = "Customer no;Order no;Date;Amount;Note"
 TOUCHES = "Customer no;Date;Channel;Kind;Minutes"

@@ -105,8 +105,21 @@ FIELDS: dict[str, tuple[Field, ...]] = {
             "sales rep",
             "rep, salesperson, account manager, agent, agente, venditore, commerciale, handlowiec, przedstawiciel, opiekun",
         ),
+        _field("street", "street", "address, street address, indirizzo, via, adres, ulica"),
         _field("city", "city", "town, città, comune, località, miasto, miejscowość"),
         _field("postcode", "postcode", "postal code, zip code, zip, cap, codice postale, kod pocztowy"),
+        _field(
+            "legal_entity",
+            "tax number",
+            "vat number, vat no, vat id, tax number, tax id, partita iva, p iva, piva, codice fiscale, nip",
+        ),
+        _field("sector", "sector", "industry, branch, settore, ateco, branża, sektor, pkd"),
+        _field(
+            "size",
+            "size",
+            "size class, employees, company size, dimensione, dipendenti, classe dimensionale, wielkość, "
+            "liczba pracowników, zatrudnienie",
+        ),
     ),
     "orders": (
         _field("customer_ref", "customer number", f"{_CUSTOMER_NUMBER}, customer, cliente, klient", needed=True),

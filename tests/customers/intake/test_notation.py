@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot.customers.notation import Days, Numbers
+from pilot.customers.intake.notation import Days, Numbers
 
 
 @pytest.mark.parametrize(
