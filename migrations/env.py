@@ -22,6 +22,11 @@ def own_types(kind: str, item: Any, autogenerate: AutogenContext) -> str | Liter
     return False
 
 
+def named_by_us(name: str | None, kind: str, _parents: object) -> bool:
+    """Leave out the full-text index, and the tables SQLite keeps for it: no model tells of them."""
+    return kind not in ("table", "index") or not str(name).startswith("customer_words")
+
+
 def run() -> None:
     """Bring the database to the wanted revision, all of it or nothing.
 
@@ -38,6 +43,7 @@ def run() -> None:
                 connection=connection.execution_options(pilot_write=True),
                 target_metadata=db.metadata,
                 render_item=own_types,
+                include_name=named_by_us,
                 transactional_ddl=True,
                 **settings,
             )

@@ -55,17 +55,43 @@ def _make_data_dir(config: Config) -> None:
 
 def _join(app: Flask) -> None:
     """What lower rooms need from higher ones: who writes a message of each kind, how a survey is found, what to run."""
-    from pilot.experiments.service import compose_notice, register_plan_check, register_survey_lookup
+    from pilot.customers.intake.worker import JOB as IMPORTS
+    from pilot.customers.intake.worker import work_off as take_in
+    from pilot.customers.listing import Pilots, register_pilots
+    from pilot.customers.listkeys import follow
+    from pilot.customers.movements import register_holds
+    from pilot.customers.rebuild import work_off
+    from pilot.customers.service import keep_current, sweep_facts
+    from pilot.customers.story import register_story
+    from pilot.experiments.service import (
+        compose_notice,
+        held_customers,
+        pilot_members,
+        pilot_names,
+        register_plan_check,
+        register_survey_lookup,
+    )
+    from pilot.experiments.story import tell as experiments_tell
     from pilot.mail.service import register_composers, send_batch
     from pilot.reports.preflight import check_plan
     from pilot.surveys.service import compose_invitation, latest_version
+    from pilot.surveys.story import tell as surveys_tell
 
     register_composers(
         app, {"notice": compose_notice, "invitation": compose_invitation, "reminder": compose_invitation}
     )
     register_survey_lookup(app, latest_version)
     register_plan_check(app, check_plan)
+    register_holds(app, held_customers)
+    register_story(app, experiments_tell)
+    register_story(app, surveys_tell)
+    register_pilots(app, Pilots(pilot_names, pilot_members))
     jobs.of(app).add("mail", send_batch, minutes=1)
+    jobs.of(app).add("segments", keep_current, minutes=15)
+    jobs.of(app).add("profiles", work_off, minutes=5)
+    jobs.of(app).add(IMPORTS, take_in, minutes=1)
+    jobs.of(app).add("sweep", sweep_facts, minutes=30)
+    jobs.of(app).add("listing", follow, minutes=1)
 
 
 def _web(app: Flask) -> None:

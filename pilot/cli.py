@@ -24,6 +24,7 @@ COMMANDS = {
     "experiment": ("pilot.experiments.commands:experiment", "Plan, seal, draw and run an experiment."),
     "import": ("pilot.customers.intake.commands:import_", "Take customers, orders or touches in from FILE."),
     "mail": ("pilot.mail.commands:mail", "Messages to customers: the outbox and its way out."),
+    "movements": ("pilot.customers.commands:movements", "List who crossed from one segment to another, and why."),
     "plugins": ("pilot.commands:plugins", "List plugins with their versions, hooks and parts."),
     "profile": ("pilot.customers.commands:profile", "Make every customer's profile anew and sum the base up."),
     "replay": ("pilot.experiments.commands:replay", "Repeat the draw of an experiment and compare every customer."),

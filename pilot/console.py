@@ -131,3 +131,17 @@ def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterat
     from rich.progress import track as rich_track
 
     yield from rich_track(items, description=title, total=total, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Draw a bar on stderr, when that is a terminal; what it yields takes how much is done."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(title, total=total)
+        yield lambda done: bars.update(task, completed=done)

@@ -30,6 +30,24 @@ class CustomerMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HandlingChanged(Event):
+    """A customer is looked after by another handling channel (None: by none before)."""
+
+    customer_id: int
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class ValuableCustomerSlows(Event):
+    """A customer of the most valuable fifth was active and is no longer: `before` and `after` are activity states."""
+
+    customer_id: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentMoved(Event):
     """An experiment changed its state."""
 

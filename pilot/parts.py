@@ -66,6 +66,10 @@ class Part:
             ) from error
         return part
 
+    def faults(self) -> list[str]:
+        """What this part breaks of the promises of its kind, a clause for each; `pilot.testing` asks for it."""
+        return []
+
 
 class Registry:
     """Parts by kind and key. A kind is the name of the collecting hook without `register_`.

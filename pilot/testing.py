@@ -25,7 +25,7 @@ def contract_checks(part: Part) -> None:
     Raises:
         AssertionError: It breaks its contract; every broken promise is listed.
     """
-    faults = [*_shape(part), *_methods(part)] or _settings(part)
+    faults = [*_shape(part), *_methods(part)] or [*_settings(part), *part.faults()]
     if faults:
         raise AssertionError(f"{type(part).__name__} breaks the contract of parts: {'; '.join(faults)}")
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_skeleton, format_time
 from babel.numbers import format_currency, format_decimal, format_percent
 from flask import Flask, Response, current_app, has_request_context, render_template, request
 from flask_babel import Babel, force_locale, get_locale, lazy_gettext
@@ -83,7 +83,9 @@ def init_app(app: Flask) -> None:
         language=lambda: get_locale().language,
         languages=LANGUAGE_NAMES,
     )
-    app.jinja_env.filters.update(money=money, number=number, percent=percent, day=day, moment=moment)
+    app.jinja_env.filters.update(
+        money=money, number=number, percent=percent, day=day, month_name=month_name, moment=moment
+    )
 
 
 def prefer_language(app: Flask, preference: Callable[[], str | None]) -> None:
@@ -118,6 +120,11 @@ def day(value: date, length: str = "medium") -> str:
     if isinstance(value, datetime):
         value = _local(value)
     return format_date(value, length, locale=_formats())
+
+
+def month_name(value: date) -> str:
+    """The month and year of a date, as the page's language writes them where they stand alone."""
+    return format_skeleton("yMMMM", value, locale=_formats())
 
 
 def moment(value: datetime) -> str:

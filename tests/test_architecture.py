@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pilot"
 
 LAYERS = (
-    ("pilot", "parts", "console", "clock", "events", "errors", "faults", "resources", "testing"),
+    ("pilot", "parts", "console", "clock", "events", "errors", "faults", "pictures", "resources", "testing"),
     ("analysis",),
     ("config",),
     ("plugins",),
@@ -42,7 +42,7 @@ FEATURES = ("accounts", "mail", "customers", "experiments", "handling", "surveys
 DOORS = {
     "accounts": {"service", "models", "guards"},
     "mail": {"service", "models", "transports"},
-    "customers": {"service", "models", "importers", "rules", "orderstore"},
+    "customers": {"service", "models", "importers", "rules", "orderstore", "engines", "story"},
     "experiments": {"service", "models", "sampling", "assignment", "plan"},
     "handling": {"service", "models", "channels"},
     "surveys": {"service", "models", "questions", "definition"},

@@ -37,8 +37,8 @@ def test_the_plugin_of_the_document_registers_and_keeps_the_contract(
     module = types.ModuleType("loyal_customers")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(code.group(1), vars(module))
-    part = Plugins([module], load_entry_points=False).get("segment_rules", "orders-at-least")
-    contract_checks(part(orders=10))
+    part = Plugins([module], load_entry_points=False).get("segment_rules", "touches-at-least")
+    contract_checks(part(touches=10))
 
 
 @pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)

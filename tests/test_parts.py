@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
+from flask import Flask
+from flask_babel import Babel
 
 from pilot.errors import InputError, PluginError
 from pilot.parts import Part, Registry
@@ -24,8 +27,30 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rerandomised-difference": {"acceptance": 0.01},
     "restricted-mean-time": {"day": 90},
     "winsorised-difference": {"cap": 100},
+    "activity-is": {"states": ["lapsed", "lost"]},
+    "all-of": {"rules": [{"rule": "revenue-below", "settings": {"amount": 5, "band": 0.1}}, {"rule": "everyone"}]},
+    "any-of": {"rules": [{"rule": "not", "settings": {"rules": [{"rule": "everyone"}]}}]},
+    "contribution-at-least": {"amount": 5, "band": 0.2},
+    "contribution-below": {"amount": 5, "band": 0.2},
+    "cost-at-least": {"amount": 50, "band": 0.1},
+    "field-missing": {"field": "phone"},
+    "interval-change-at-least": {"factor": 1.5, "band": 0.1},
+    "language-is": {"values": ["it"]},
+    "last-order-at-least": {"days": 90, "band": 0.1},
+    "last-order-at-most": {"days": 90, "band": 0.1},
+    "not": {"rules": [{"rule": "value-rank-at-most", "settings": {"customers": 3}}]},
+    "orders-at-least": {"orders": 10, "band": 0.1},
+    "orders-at-most": {"orders": 10, "band": 0.1},
+    "potential-at-least": {"amount": 100, "band": 0.1},
+    "region-is": {"values": ["Bari", "Łódź"]},
     "revenue-at-least": {"amount": 500},
-    "revenue-below": {"amount": 500.5},
+    "revenue-below": {"amount": 500.5, "band": 0.1},
+    "revenue-between": {"amount": 100, "below": 500, "band": 0.1},
+    "sales-rep-is": {"values": ["Rossi"]},
+    "sector-is": {"values": ["retail"]},
+    "size-is": {"values": ["1-9"]},
+    "value-rank-at-most": {"customers": 10, "band": 0.1},
+    "value-share-at-most": {"share": 0.2, "band": 0.1},
     "smtp": {"host": "mail.example.com"},
     "survey-score": {"question": "csat"},
     "survey-share": {"question": "csat", "at_least": 4},
@@ -40,6 +65,17 @@ BUILTIN = [
 ]
 
 
+@pytest.fixture
+def _plugins_at_hand() -> Iterator[None]:
+    """What a part that is made of other parts needs to find them: an application, without its database."""
+    bare = Flask("bare")
+    Babel(bare)
+    bare.extensions["pilot.plugins"] = Plugins(load_entry_points=False)
+    with bare.app_context():
+        yield
+
+
+@pytest.mark.usefixtures("_plugins_at_hand")
 @pytest.mark.parametrize("part", BUILTIN)
 def test_every_built_in_part_keeps_the_contract(part: type[Part]) -> None:
     contract_checks(part.restore(SETTINGS.get(part.key, {})))

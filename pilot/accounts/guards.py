@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from flask import redirect, request, url_for
+from flask import current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -38,9 +38,20 @@ def requires(*roles: str) -> Callable[[View[Arguments]], View[Arguments]]:
                 acting().require(*roles)
             return view(*args, **kwargs)
 
+        guarded.open_to = roles  # type: ignore[attr-defined]
         return guarded
 
     return guard
+
+
+def room(path: str) -> str | None:
+    """The page at this address, with or without a final slash, if it is open to whoever is acting; else None."""
+    for address in (path, f"{path}/"):
+        for rule in current_app.url_map.iter_rules():
+            if rule.rule == address and "GET" in (rule.methods or ()):
+                roles = getattr(current_app.view_functions[rule.endpoint], "open_to", ())
+                return address if not roles or acting().may(*roles) else None
+    return None
 
 
 def _here() -> str | None:

@@ -11,7 +11,7 @@ from pilot import web
 from pilot.accounts import service
 from pilot.accounts.brake import Brake
 from pilot.accounts.forms import LogInForm
-from pilot.accounts.guards import acting
+from pilot.accounts.guards import acting, room
 from pilot.accounts.models import Role, User
 from pilot.accounts.service import Actor
 from pilot.config import LANGUAGES
@@ -40,6 +40,11 @@ def init_app(app: Flask) -> None:
     web.prefer_language(app, lambda: getattr(current_user, "language", None))
     user_authenticated.connect(_logged_in, app)
     app.register_blueprint(bp)
+
+
+@bp.app_context_processor
+def _navigation() -> dict[str, object]:
+    return {"room": room, "may": lambda *roles: acting().may(*roles)}
 
 
 @bp.post("/language")

@@ -14,6 +14,7 @@ from pilot.db import Model, db
 Item = TypeVar("Item")
 
 BATCH = 1000
+_AT_ONCE = 5000
 
 
 def batches(items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
@@ -40,3 +41,66 @@ def upsert(model: type[Model], rows: Sequence[Mapping[str, Any]], key: str, upda
     statement: Any = insert(table)
     changed = {name: statement.excluded[name] for name in update}
     db.session.execute(statement.on_conflict_do_update(index_elements=[key], set_=changed), list(rows))
+
+
+def insert_many(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], **same: Any) -> None:
+    """Insert rows as they come, without looking at each: their values must be what the driver takes.
+
+    Args:
+        model: Where to.
+        columns: Names of the columns of the rows.
+        rows: Text, numbers or None, in the order of the columns.
+        same: Values that are the same in all rows, by column.
+    """
+    table = _table(model)
+    names = ", ".join((*columns, *same))
+    values = ", ".join([_mark()] * len(columns) + [_literal(table.c[name], value) for name, value in same.items()])
+    _run(f"INSERT INTO {table.name} ({names}) VALUES ({values})", rows)  # noqa: S608 - names of our own
+
+
+def update_many(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], **same: Any) -> None:
+    """Set columns of rows by their id, which comes last in each; else as `insert_many`."""
+    table = _table(model)
+    changes = [f"{name} = {_mark()}" for name in columns]
+    changes += [f"{name} = {_literal(table.c[name], value)}" for name, value in same.items()]
+    _run(f"UPDATE {table.name} SET {', '.join(changes)} WHERE id = {_mark()}", rows)  # noqa: S608 - names of our own
+
+
+def look_up(model: type[Model], key: str, values: Iterable[str], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
+    """These columns, as the driver gives them, of the rows whose key is one of the values."""
+    names = ", ".join(columns)
+    for batch in batches(values, _AT_ONCE):
+        marks = ", ".join([_mark()] * len(batch))
+        sql = f"SELECT {names} FROM {_table(model).name} WHERE {key} IN ({marks})"  # noqa: S608 - names of our own
+        yield from db.session.connection().exec_driver_sql(sql, tuple(batch))
+
+
+def look_up_between(
+    model: type[Model], key: str, low: str, high: str, columns: Sequence[str]
+) -> Sequence[tuple[Any, ...]]:
+    """The same of all rows whose key lies between these two, both included."""
+    names, mark = ", ".join(columns), _mark()
+    sql = f"SELECT {names} FROM {_table(model).name} WHERE {key} >= {mark} AND {key} <= {mark}"  # noqa: S608 - our names
+    cursor = db.session.connection().connection.cursor()
+    cursor.execute(sql, (low, high))
+    found: Sequence[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def _table(model: type[Model]) -> Any:
+    return sa.inspect(model).local_table
+
+
+def _mark() -> str:
+    return "%s" if db.session.get_bind().dialect.name == "postgresql" else "?"
+
+
+def _literal(column: Any, value: Any) -> str:
+    dialect = db.session.get_bind().dialect
+    written: Any = sa.literal(value, column.type).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    return str(written)
+
+
+def _run(statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        db.session.connection().exec_driver_sql(statement, list(rows))

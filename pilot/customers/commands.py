@@ -11,14 +11,15 @@ import click
 from flask.cli import with_appcontext
 
 from pilot.accounts.service import SYSTEM
-from pilot.config import current, today
-from pilot.console import count, json_option, result, table
+from pilot.config import today
+from pilot.console import count, json_option, progress, result, say, table
+from pilot.customers import movements as moving
 from pilot.customers import service
+from pilot.customers.profileprint import summed_up
 from pilot.errors import InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_LABELS = {"email": "e-mail", "sales_rep": "sales rep"}
-_BAR = 30
+_LISTED = 50
 
 
 @click.command()
@@ -28,9 +29,10 @@ _BAR = 30
 def profile(as_of: datetime | None, as_json: bool) -> None:
     """Make every customer's profile anew and sum the base up."""
     day: date = as_of.date() if as_of else today()
-    service.rebuild_profiles(SYSTEM, day)
+    with progress("Profiles", service.customer_count()) as wrote:
+        service.rebuild_profiles(SYSTEM, day, wrote=wrote)
     summary = service.base_summary()
-    result(summary, as_json, lambda: _summed_up(summary))
+    result(summary, as_json, lambda: summed_up(summary))
 
 
 @click.command()
@@ -52,11 +54,44 @@ def segments(set_file: Path | None, as_json: bool) -> None:
             "customers": found.counts[segment.key],
             "rule": service.sentence(segment),
             "channel": segment.channel,
+            "settle_days": segment.settle_days,
+            "approval": segment.approval,
         }
         for segment in service.segments()
     ]
-    data = {"segments": rows, "unmatched": found.unmatched, "moved": found.moved}
-    result(data, as_json, lambda: _segmented(rows, found.unmatched, found.moved))
+    data = {"segments": rows, "unmatched": found.unmatched, "moved": found.moved, "waiting": found.waiting}
+    result(data, as_json, lambda: _segmented(rows, found))
+
+
+@click.command()
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only those shown by profiles of this day and later.")
+@click.option("--segment", help="Only those out of or into the segment of this key.")
+@click.option("--state", type=click.Choice(moving.STATES), help="Only those in this state.")
+@click.option("--approve", type=int, multiple=True, metavar="ID", help="Apply this proposed movement; repeatable.")
+@click.option("--decline", type=int, multiple=True, metavar="ID", help="Leave the handling as it is; repeatable.")
+@json_option
+@with_appcontext
+def movements(
+    since: datetime | None,
+    segment: str | None,
+    state: str | None,
+    approve: tuple[int, ...],
+    decline: tuple[int, ...],
+    as_json: bool,
+) -> None:
+    """List who crossed from one segment to another, and why.
+
+    With --approve or --decline, decide about movements first.
+    """
+    if approve:
+        done = moving.approve(SYSTEM, approve)
+        say(f"{count(done.done, 'movement')} approved" + (f", {done.held} held by a pilot." if done.held else "."))
+    if decline:
+        say(f"{count(moving.decline(SYSTEM, decline).done, 'movement')} declined.")
+    wanted = moving.Wanted(state, segment, since.date() if since else None)
+    counts = moving.counted(wanted)
+    rows = moving.find(wanted, limit=None if as_json else _LISTED)
+    result({"counts": counts, "movements": rows}, as_json, lambda: _moved(rows, counts, state))
 
 
 def toml_of(path: Path) -> dict[str, Any]:
@@ -83,35 +118,38 @@ def _segments_of(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _summed_up(summary: dict[str, Any]) -> str:
-    """The base in words and bars."""
-    profiled, currency = summary["profiled"], current().currency
-    if not profiled:
-        return "There are no customers yet. Begin with: pilot import customers FILE"
-    lines = [
-        f"{_number(profiled, 'customers')} as of {summary['as_of']}",
-        "",
-        f"  {'Orders':<34} {summary['orders']:>14,}",
-        f"  {'Revenue, ' + currency:<34} {summary['revenue']:>14,.0f}",
-        f"  {'  of the last twelve months':<34} {summary['revenue_year']:>14,.0f}",
+def _moved(rows: list[dict[str, Any]], counts: dict[str, int], state: str | None) -> str:
+    if not rows:
+        return "There is no such movement."
+    body = [
+        (
+            str(row["id"]),
+            str(row["as_of"] or row["at"].date()),
+            _short(f"{row['ref']} {row['name']}", 30),
+            f"{row['before'] or '-'} → {row['after'] or '-'}",
+            row["state"] + (f" ({row['experiment']})" if row["experiment"] else ""),
+            ", ".join(f"{name} {_told(fact['before'])} → {_told(fact['after'])}" for name, fact in row["facts"].items())
+            or row["reason"],
+        )
+        for row in rows
     ]
-    if summary["share_of_top_fifth"] is not None:
-        lines.append(f"  {'  of that from the top fifth':<34} {summary['share_of_top_fifth']:>14.1%}")
-    lines += ["", "How they stand, each by its own rhythm", *_bars(summary["activity"], profiled)]
-    lines += ["", "What is not known of them", *_bars(summary["missing"], summary["customers"])]
+    total = counts[state] if state else sum(counts.values())
+    lines = [table(["Id", "Day", "Customer", "Movement", "State", "Why"], body), ""]
+    lines.append(", ".join(f"{number:,} {name}" for name, number in counts.items() if number) + ".")
+    if total > len(rows):
+        lines.append(f"The newest {len(rows)} of {total:,}; all of them with --json.")
     return "\n".join(lines)
 
 
-def _bars(counts: dict[str, int], total: int) -> list[str]:
-    lines = []
-    for name, number in counts.items():
-        share = number / total if total else 0.0
-        bar = "█" * round(share * _BAR) or ("▏" if number else "")
-        lines.append(f"  {_LABELS.get(name, name):<10} {number:>9,} {share:>7.1%}  {bar}".rstrip())
-    return lines
+def _told(value: Any) -> str:
+    """A fact for people: numbers with thousands, without needless decimals."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+    return "-" if value is None else str(value)
 
 
-def _segmented(rows: list[dict[str, Any]], unmatched: int, moved: int) -> str:
+def _segmented(rows: list[dict[str, Any]], found: service.SegmentCounts) -> str:
+    unmatched, moved = found.unmatched, found.moved
     total = sum(row["customers"] for row in rows) + unmatched
     body = [
         (
@@ -130,6 +168,8 @@ def _segmented(rows: list[dict[str, Any]], unmatched: int, moved: int) -> str:
         lines.append("No customer has a profile yet. Make them with: pilot profile")
     else:
         lines.append(f"{_number(moved, 'customers') if moved else 'Nobody'} crossed from one segment to another.")
+    if found.waiting:
+        lines.append(f"{_number(found.waiting, 'customers')} will cross once they have belonged elsewhere long enough.")
     return "\n".join(lines)
 
 

@@ -95,6 +95,8 @@ class DelimitedText:
     delimiter: str
     skip: int
     """Lines up to and including the header."""
+    lines: int
+    """Lines in all. Where the engine finds another number of records, a person's way of counting is needed."""
 
 
 class Importer(Part):

@@ -9,12 +9,15 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from pilot.db import Model
 
-_BYTEWISE = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
-"""Text compared and sorted by its bytes on every database, as Python and DuckDB sort it."""
+
+def _bytewise(longest: int) -> sa.String:
+    """Text compared and sorted by its bytes on every database, as Python and DuckDB sort it."""
+    return sa.String(longest).with_variant(sa.String(longest, collation="C"), "postgresql")
 
 
 class Customer(Model):
@@ -23,7 +26,7 @@ class Customer(Model):
     __tablename__ = "customers"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    ref: Mapped[str] = mapped_column(_BYTEWISE, unique=True)
+    ref: Mapped[str] = mapped_column(_bytewise(64), unique=True)
     name: Mapped[str] = mapped_column(sa.String(200))
     email: Mapped[str | None] = mapped_column(sa.String(254))
     phone: Mapped[str | None] = mapped_column(sa.String(40))
@@ -42,11 +45,13 @@ class Customer(Model):
     channel: Mapped[str | None] = mapped_column(sa.String(64))
     """Key of the handling channel that looks after the customer; None until a segment has given one."""
     digest: Mapped[str] = mapped_column(sa.String(64))
-    """SHA-256 of the imported values: an unchanged row of a re-import is not written again."""
+    """Fingerprint of the imported values: an unchanged row of a re-import is not written again. Empty where unknown."""
     by_hand: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     """Fields that staff filled in: an empty cell of a later import does not erase them."""
-    created_by_import_id: Mapped[int | None] = mapped_column(sa.ForeignKey("imports.id"), index=True)
-    import_id: Mapped[int | None] = mapped_column(sa.ForeignKey("imports.id"))
+    created_by_import_id: Mapped[int | None]
+    """The import that made the customer. Neither index nor foreign key, which every row of an import would pay for: only
+    an undo asks by it, and an import that made customers is never removed."""
+    import_id: Mapped[int | None]
     """The import that wrote the customer last."""
     updated_at: Mapped[datetime]
 
@@ -105,7 +110,8 @@ class CustomerProfile(Model):
     contribution_year: Mapped[float] = mapped_column(server_default="0")
     """Gross margin of `revenue_year` less `cost_year`; see `PILOT_GROSS_MARGIN`."""
     peer_revenue: Mapped[float | None]
-    """Upper quartile of `revenue_year` among active peers of the same size and region; None with too few of them."""
+    """Upper quartile of `revenue_year` among those of the same size and region who bought in the year; None with too few
+    of them, or where size or region is not known."""
     potential: Mapped[float | None]
     """What is missing to `peer_revenue`; 0 for whoever is above."""
     value_rank: Mapped[int | None]
@@ -119,8 +125,102 @@ class CustomerProfile(Model):
     candidate: Mapped[str | None] = mapped_column(sa.String(40))
     """The segment whose rule matches while the customer is still in another."""
     candidate_since: Mapped[date | None]
+    """Since when; None where there is no candidate, whereas `candidate` is None too where no rule matches."""
+    candidate_facts: Mapped[dict[str, Any] | None]
+    """The values that the rules look at, as they were before that day."""
 
     customer: Mapped[Customer] = relationship(back_populates="profile")
+
+    @property
+    def tenure_days(self) -> int | None:
+        """Days since the first order; None for a customer who never ordered."""
+        return None if self.first_order is None else (self.as_of - self.first_order).days
+
+    @property
+    def basket(self) -> float | None:
+        """Mean revenue of an order; None without one."""
+        return self.monetary / self.frequency if self.frequency else None
+
+
+class ListedCustomer(Model):
+    """What the customer list searches, filters and sorts by: a copy that follows the base (`pilot.customers.listkeys`).
+
+    The customers' own table carries no index for any of it, so that imports need not keep them up. What is not known
+    is "", or the lowest value there is, never NULL: so the next page is found by comparing key and id alone.
+    """
+
+    __tablename__ = "listed_customers"
+
+    customer_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """No foreign key: when a customer goes, its words are still needed to take it out of the search index."""
+    written_at: Mapped[datetime]
+    """When the customer was changed last, as of this copy."""
+    words: Mapped[str] = mapped_column(sa.Text().with_variant(TSVECTOR(), "postgresql"))
+    """What the search finds it by: the words of number, name, e-mail and city, without case and accents."""
+    ref: Mapped[str] = mapped_column(_bytewise(64))
+    name: Mapped[str] = mapped_column(_bytewise(64))
+    city: Mapped[str] = mapped_column(_bytewise(64))
+    region: Mapped[str] = mapped_column(_bytewise(80))
+    sales_rep: Mapped[str] = mapped_column(_bytewise(80))
+    channel: Mapped[str] = mapped_column(_bytewise(64))
+    segment: Mapped[str] = mapped_column(_bytewise(40))
+    activity: Mapped[str] = mapped_column(_bytewise(16))
+    frequency: Mapped[int]
+    revenue_year: Mapped[float]
+    contribution_year: Mapped[float]
+    potential: Mapped[float]
+    last_order: Mapped[date]
+    missing: Mapped[int]
+    """The fields that are empty, one bit for each, by their place in `listkeys.GAPS`."""
+
+
+LIST_KEYS = (
+    "ref",
+    "name",
+    "city",
+    "region",
+    "sales_rep",
+    "channel",
+    "segment",
+    "activity",
+    "frequency",
+    "revenue_year",
+    "contribution_year",
+    "potential",
+    "last_order",
+)
+"""What the customer list can be sorted by, both ways; each has an index."""
+
+for _name in LIST_KEYS:
+    sa.Index(f"ix_listed_customers_{_name}", getattr(ListedCustomer, _name), ListedCustomer.customer_id)
+FACETS = ("segment", "activity", "region", "channel", "sales_rep", "missing", "revenue_year", "last_order")
+"""What filters ask, in one index: several filters at once are counted without reading a line."""
+sa.Index("ix_listed_customers_facets", *(getattr(ListedCustomer, name) for name in FACETS))
+
+SEARCH_INDEX = "customer_words"
+"""The full-text index over `ListedCustomer.words`, of each database's own kind, which no model can tell of."""
+
+for _dialect, _make in {
+    "sqlite": f"CREATE VIRTUAL TABLE {SEARCH_INDEX} USING fts5"
+    "(words, content='listed_customers', content_rowid='customer_id', columnsize=0, prefix='2')",
+    "postgresql": f"CREATE INDEX {SEARCH_INDEX} ON listed_customers USING gin (words)",
+}.items():
+    _index: sa.DDL = sa.DDL(_make).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
+    sa.event.listen(sa.inspect(ListedCustomer).local_table, "after_create", _index)
+
+
+class ListMark(Model):
+    """How far the copy for the customer list has followed the base. One row."""
+
+    __tablename__ = "list_marks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    audit_id: Mapped[int]
+    """The newest act of the audit trail when the present or last round began: later ones may have changed the base."""
+    cursor: Mapped[int | None]
+    """The last customer compared in the round under way; None between rounds."""
+    customers: Mapped[int]
+    """How many customers there were at the end of the last round."""
 
 
 class Segment(Model):
@@ -210,13 +310,14 @@ class Completion(Model):
     """A customer whose data somebody is to complete: claimed for a while, then done or given back."""
 
     __tablename__ = "completions"
+    __table_args__ = (sa.Index("ix_completions_next", "state", "priority"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     customer_id: Mapped[int] = mapped_column(sa.ForeignKey("customers.id", ondelete="CASCADE"), unique=True)
     fields: Mapped[list[Any]]
     """The fields to be completed: what the worker may see and fill in beside name and city."""
     priority: Mapped[float]
-    state: Mapped[str] = mapped_column(sa.String(16), index=True)
+    state: Mapped[str] = mapped_column(sa.String(16))
     """`open`, `done`, or `impossible` (the customer could not be reached, or does not tell)."""
     claimed_by: Mapped[str | None] = mapped_column(sa.String(254))
     claimed_until: Mapped[datetime | None]
@@ -268,6 +369,14 @@ class Import(Model):
             sqlite_where=sa.text("fact_file IS NOT NULL"),
             postgresql_where=sa.text("fact_file IS NOT NULL"),
         ),
+        # Two imports of customers at once do not mix: the second is refused.
+        sa.Index(
+            "uq_imports_running",
+            "kind",
+            unique=True,
+            sqlite_where=sa.text("state = 'running'"),
+            postgresql_where=sa.text("state = 'running'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -302,3 +411,5 @@ class Import(Model):
     generation; None once the import was undone."""
     undone_at: Mapped[datetime | None]
     undone_by: Mapped[str | None] = mapped_column(sa.String(254))
+    upload: Mapped[str | None] = mapped_column(sa.String(32), index=True)
+    """The upload whose order it carries out, so that no order is carried out twice; None where there was none."""

@@ -1,98 +1,32 @@
-"""Orders and touches in bulk: immutable Parquet files, one for each import, asked through DuckDB.
+"""Orders and touches in bulk: immutable pieces, one for each import, kept and asked by an order engine.
 
-Only files that a committed import names are read, so a file left over from an interrupted import is never seen.
-Nobody locks: a file is written under another name, made durable, renamed, and never changed afterwards. What comes
-again in a later import replaces what an earlier one said, so that overlapping exports count nothing twice: an order
-by its number, and, since touches have none, the touches of a customer on one day through one channel of one kind.
-
-Sums are made of exact decimals and whole numbers: the same facts give the same bits, however many threads add.
+Only pieces that a committed import names are read, so one left over from an interrupted import is never seen. What
+comes again in a later import replaces what an earlier one said, so that overlapping exports count nothing twice.
+Corrections and erasures write a new generation of a piece and retire the old one.
 """
 
 from __future__ import annotations
 
-import csv
-import os
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import date
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from pilot.config import current
+from pilot.customers.engines import SCALE, Facts, Measure, Member, OrderEngine, Piece, Study
 from pilot.customers.models import Import
-from pilot.db import db
-from pilot.errors import PilotError
+from pilot.db import db, transaction
+from pilot.plugins.manager import plugins
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+__all__ = ["Measure", "MomentRow", "OrderFact", "OrderStore", "ShareRow", "TouchFact", "store"]
 
-MEMORY_LIMIT = "512MB"
-_SCALE = 10_000
-"""Facts have four decimal places: times this they are whole numbers."""
-
-_SCHEMAS = {
-    "orders": {
-        "customer_ref": "VARCHAR",
-        "order_ref": "VARCHAR",
-        "ordered_on": "DATE",
-        "amount": "DECIMAL(18,4)",
-        "cancelled": "BOOLEAN",
-    },
-    "touches": {
-        "customer_ref": "VARCHAR",
-        "happened_on": "DATE",
-        "channel": "VARCHAR",
-        "kind": "VARCHAR",
-        "minutes": "DOUBLE",
-        "cost": "DECIMAL(18,4)",
-    },
-}
-
-_IDENTITY = {"orders": "customer_ref, order_ref", "touches": "customer_ref, happened_on, channel, kind"}
-"""What a later import replaces as a whole."""
-
-
-class Measure(StrEnum):
-    """What can be measured of each customer in a window of days."""
-
-    REVENUE = "revenue"
-    """Money of orders that were not cancelled."""
-    ORDERS = "orders"
-    """Number of orders that were not cancelled."""
-    COST = "cost"
-    """What the touches cost."""
-    MINUTES = "minutes"
-    """How long the touches took."""
-    RETAINED = "retained"
-    """1 for whoever has an order that was not cancelled, else 0."""
-
-
-_MEASURES = {
-    Measure.REVENUE: ("orders", "ordered_on", "sum(amount)"),
-    Measure.ORDERS: ("orders", "ordered_on", "count(DISTINCT order_ref)"),
-    Measure.RETAINED: ("orders", "ordered_on", "1"),
-    Measure.COST: ("touches", "happened_on", "sum(cost)"),
-    Measure.MINUTES: ("touches", "happened_on", "sum(CAST(minutes AS DECIMAL(18,4)))"),
-}
-
-
-class FactProfile(NamedTuple):
-    """What orders tell of a customer as of a day; see `CustomerProfile` for the fields."""
-
-    ref: str
-    frequency: int
-    monetary: Decimal
-    revenue_year: Decimal
-    first_order: date
-    last_order: date
-    order_days: int
+READABLE = timedelta(hours=1)
+"""So long a retired piece stays, for those who are reading it."""
 
 
 class MomentRow(NamedTuple):
@@ -114,56 +48,55 @@ class ShareRow(NamedTuple):
     yes: int
 
 
+class OrderFact(NamedTuple):
+    """One order, of which the lines that were cancelled are another."""
+
+    day: date
+    order_ref: str
+    amount: Decimal
+    cancelled: bool
+
+
+class TouchFact(NamedTuple):
+    """One contact."""
+
+    day: date
+    channel: str
+    kind: str
+    minutes: float
+    cost: Decimal
+
+
 class OrderStore:
     """The facts of one installation."""
 
-    def __init__(self, root: Path) -> None:
-        """The store whose files lie in this folder."""
-        self._root = root
+    def __init__(self, root: Path, engine: OrderEngine) -> None:
+        """The store in this folder, kept by this engine."""
+        self._root, self._engine = root, engine
 
     def add(self, kind: str, rows: Iterable[Sequence[Any]]) -> str:
-        """Write rows to a new file of their own and make it durable. It counts once an import names it.
+        """Keep rows as a new piece, durably. It counts once an import names it.
 
         Args:
             kind: `orders` or `touches`.
-            rows: Values in the order of the file's columns.
+            rows: Values in the order of the columns of this kind.
 
         Returns:
-            The file's name relative to the store.
+            The piece's name.
         """
-        self._root.mkdir(parents=True, exist_ok=True)
-        name = f"{kind}-{uuid4().hex}.parquet"
-        with tempfile.TemporaryDirectory(dir=self._root, prefix="incoming-") as folder:
-            staged, part = Path(folder) / "rows.csv", Path(folder) / name
-            with staged.open("w", encoding="utf-8", newline="") as out:
-                csv.writer(out).writerows(rows)
-            columns = ", ".join(f"'{column}': '{kind_of}'" for column, kind_of in _SCHEMAS[kind].items())
-            with self._engine() as engine:
-                engine.execute(
-                    "COPY (FROM read_csv(?, header=false, auto_detect=false, delim=',', quote='\"', escape='\"', "
-                    f"columns={{{columns}}})) TO ? (FORMAT parquet, COMPRESSION zstd)",
-                    [str(staged), str(part)],
-                )
-            _make_durable(part)
-            part.rename(self._root / name)
-        _make_durable(self._root)
-        return name
+        return self._engine.load(self._root, kind, rows)
 
-    def profile(self, as_of: date) -> Iterator[FactProfile]:
-        """What the orders up to and including `as_of` tell of each customer who has one, by ref in byte order."""
-        with self._engine("orders") as engine:
-            answer = engine.execute(
-                """
-                SELECT customer_ref, count(DISTINCT order_ref), sum(amount),
-                       coalesce(sum(amount) FILTER (ordered_on > $as_of - INTERVAL 1 YEAR), 0),
-                       min(ordered_on), max(ordered_on), count(DISTINCT ordered_on)
-                FROM orders WHERE NOT cancelled AND ordered_on <= $as_of
-                GROUP BY customer_ref ORDER BY customer_ref
-                """,
-                {"as_of": as_of},
-            )
-            while rows := answer.fetchmany(5000):
-                yield from map(FactProfile._make, rows)
+    def take(self, kind: str, path: Path) -> str:
+        """Keep the rows of a Parquet file with the columns of this kind as a new piece; the file is used up.
+
+        Returns:
+            The piece's name. It counts once an import names it.
+        """
+        return self._engine.take(self._root, kind, path)
+
+    def study(self, as_of: date, members: Iterable[Member]) -> AbstractContextManager[Study]:
+        """What the facts up to and including `as_of` tell of these customers, one by one and as a whole."""
+        return self._engine.study(self._facts("orders", "touches"), as_of, members)
 
     def moments(
         self, units: Sequence[tuple[str, str, str]], measure: Measure, start: date, end: date
@@ -177,121 +110,94 @@ class OrderStore:
             end: First day after it.
         """
         found = []
-        for arm, stratum, n, total, squares in self._sums(units, measure, start, end):
+        sums = self._engine.sums(self._facts("orders", "touches"), units, measure, start, end)
+        for arm, stratum, n, total, squares in sums:
             spread = Fraction(squares) - Fraction(total * total, n)
-            found.append(MomentRow(arm, stratum, n, float(Fraction(total, n * _SCALE)), float(spread / _SCALE**2)))
+            found.append(MomentRow(arm, stratum, n, float(Fraction(total, n * SCALE)), float(spread / SCALE**2)))
         return found
 
     def shares(self, units: Sequence[tuple[str, str, str]], start: date, end: date) -> list[ShareRow]:
         """How many units of each arm and stratum ordered in the window (`end` exclusive)."""
-        sums = self._sums(units, Measure.RETAINED, start, end)
-        return [ShareRow(arm, stratum, n, total // _SCALE) for arm, stratum, n, total, _ in sums]
+        sums = self._engine.sums(self._facts("orders"), units, Measure.RETAINED, start, end)
+        return [ShareRow(arm, stratum, n, total // SCALE) for arm, stratum, n, total, _ in sums]
 
     def last_order_day(self) -> date | None:
         """The day of the newest order that was not cancelled; None if there is no order."""
-        with self._engine("orders") as engine:
-            row = engine.execute("SELECT max(ordered_on) FROM orders WHERE NOT cancelled").fetchone()
-        return row[0] if row else None
+        return self._engine.last_order_day(self._facts("orders"))
 
     def refs(self, name: str) -> Iterator[str]:
-        """The different customers in one file of the store."""
-        with self._engine() as engine:
-            answer = engine.execute(
-                "SELECT DISTINCT customer_ref FROM read_parquet(?) ORDER BY ALL", [str(self._root / name)]
-            )
-            while rows := answer.fetchmany(5000):
-                yield from (ref for (ref,) in rows)
+        """The different customers in one piece of the store."""
+        return self._engine.refs(self._root, name)
 
-    def _sums(
-        self, units: Sequence[tuple[str, str, str]], measure: Measure, start: date, end: date
-    ) -> list[tuple[str, str, int, int, int]]:
-        """Arm, stratum, n, sum and sum of squares, the last two of values times `_SCALE`."""
-        kind, day, value = _MEASURES[measure]
-        refs, arms, strata = ([unit[index] for unit in units] for index in range(3))
-        with self._engine(kind) as engine:
-            return engine.execute(
-                f"""
-                WITH units AS (
-                    SELECT unnest($refs::VARCHAR[]) AS ref, unnest($arms::VARCHAR[]) AS arm,
-                           unnest($strata::VARCHAR[]) AS stratum
-                ), facts AS (
-                    SELECT customer_ref AS ref, CAST({value} * {_SCALE} AS HUGEINT) AS value FROM {kind}
-                    WHERE {day} >= $start AND {day} < $end {"AND NOT cancelled" if kind == "orders" else ""}
-                    GROUP BY customer_ref
-                ), valued AS (
-                    SELECT arm, stratum, coalesce(value, 0)::HUGEINT AS value FROM units LEFT JOIN facts USING (ref)
-                )
-                SELECT arm, stratum, count(*), sum(value), sum(value * value)
-                FROM valued GROUP BY ALL ORDER BY ALL
-                """,  # noqa: S608 - names of our own, never input
-                {"refs": refs, "arms": arms, "strata": strata, "start": start, "end": end},
-            ).fetchall()
-
-    @contextmanager
-    def _engine(self, kind: str = "") -> Iterator[DuckDBPyConnection]:
-        """A DuckDB of our own in memory, with the facts of this kind as a view of that name."""
-        import duckdb
-
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": MEMORY_LIMIT,
-            "temp_directory": str(self._root / "spill"),
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-        with duckdb.connect(":memory:", config=settings) as engine:
-            if kind:
-                engine.execute(f"CREATE VIEW {kind} AS {self._facts(kind)}")
-            yield engine
-
-    def _facts(self, kind: str) -> str:
-        files = self._files(kind)
-        columns = ", ".join(_SCHEMAS[kind])
-        if not files:
-            empty = ", ".join(f"NULL::{type_} AS {column}" for column, type_ in _SCHEMAS[kind].items())
-            return f"SELECT {empty} WHERE false"
-        tables = [
-            f"SELECT {columns}, {number} AS import FROM read_parquet('{_quoted(path)}')"  # noqa: S608
-            for number, path in files
+    def story(self, ref: str) -> tuple[list[OrderFact], list[TouchFact]]:
+        """The orders and the touches of one customer, newest first. An order is told once, with all its lines."""
+        facts = self._facts("orders", "touches")
+        lines: dict[tuple[str, bool], list[tuple[date, Decimal]]] = {}
+        for order_ref, day, amount, cancelled in self._engine.rows_of(facts, "orders", ref):
+            lines.setdefault((order_ref, cancelled), []).append((day, amount))
+        orders = [
+            OrderFact(min(days), order_ref, sum(amounts, Decimal()), cancelled)
+            for (order_ref, cancelled), found in lines.items()
+            for days, amounts in [zip(*found, strict=True)]
         ]
-        facts = f"SELECT {columns} FROM ({' UNION ALL '.join(tables)})"  # noqa: S608
-        if len(files) > 1:
-            facts += f" QUALIFY import = max(import) OVER (PARTITION BY {_IDENTITY[kind]})"
-        return facts
+        touches = map(TouchFact._make, self._engine.rows_of(facts, "touches", ref))
+        return sorted(orders, reverse=True), list(touches)
 
-    def _files(self, kind: str) -> list[tuple[int, Path]]:
-        """The files that committed imports name, with the number of the import.
+    def erase(self, refs: Collection[str]) -> int:
+        """Forget all facts of these customers, in one transaction.
 
-        Raises:
-            PilotError: One of them is gone.
+        Returns:
+            How many pieces were written anew.
         """
+        return self._rewrite(refs, {})
+
+    def correct(self, renamed: Mapping[str, str]) -> int:
+        """Give the facts of customers to others: old number to new, in one transaction.
+
+        Returns:
+            How many pieces were written anew.
+        """
+        return self._rewrite((), renamed)
+
+    def sweep(self) -> int:
+        """Remove pieces that no import names and nobody can be reading any more; how many."""
+        kept = db.session.scalars(sa.select(Import.fact_file).where(Import.fact_file.is_not(None)))
+        return self._engine.sweep(self._root, {str(name) for name in kept}, READABLE)
+
+    def _rewrite(self, without: Collection[str], renamed: Mapping[str, str]) -> int:
+        """New generations of the pieces that hold these customers. If one fails, all stay as they were."""
+        retired = []
+        with transaction() as work:
+            # Locked, so that two at once do not each write a generation without the other's change.
+            entries = sa.select(Import).where(Import.fact_file.is_not(None)).order_by(Import.id).with_for_update()
+            for entry in work.session.scalars(entries.execution_options(populate_existing=True)):
+                old = str(entry.fact_file)
+                new = self._engine.rewrite(self._root, entry.kind, old, without, renamed)
+                if new is not None:
+                    entry.fact_file = new
+                    retired.append(old)
+            work.session.flush()
+        for name in retired:
+            self._engine.retire(self._root, name)
+        return len(retired)
+
+    def _facts(self, *kinds: str) -> Facts:
+        """The pieces that committed imports name."""
         named = db.session.execute(
-            sa.select(Import.id, Import.fact_file)
-            .where(Import.kind == kind, Import.fact_file.is_not(None))
+            sa.select(Import.kind, Import.id, Import.fact_file)
+            .where(Import.kind.in_(kinds), Import.fact_file.is_not(None))
             .order_by(Import.id)
-        )
-        files = [(number, self._root / str(name)) for number, name in named]
-        for number, path in files:
-            if not path.is_file():
-                raise PilotError(
-                    f"the file of import {number} is gone from the order store",
-                    place=str(path),
-                    remedy="Restore it from the backup",
-                )
-        return files
+        ).all()
+        pieces = {kind: [Piece(number, str(name)) for of, number, name in named if of == kind] for kind in kinds}
+        return Facts(self._root, pieces)
 
 
 def store() -> OrderStore:
-    """The order store of the current application."""
-    return OrderStore(current().data_dir / "orders")
+    """The order store of the current application.
 
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
-def _make_durable(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    Raises:
+        InputError: The engine named in the settings (`PILOT_ORDER_ENGINE`) is not installed.
+    """
+    config = current()
+    engine: OrderEngine = plugins().build("order_engines", config.order_engine, {}, place="PILOT_ORDER_ENGINE")
+    return OrderStore(config.data_dir / "orders", engine)

@@ -1,24 +1,28 @@
-"""Segments: rules in order of precedence over the profile, evaluated by the database, and customers' movements."""
+"""Segments: rules in order of precedence over the profile, evaluated by the database at any number of customers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pilot import clock
-from pilot.customers.bulk import batches
-from pilot.customers.models import Customer, CustomerProfile, Movement, Segment
+from pilot.customers import movements
+from pilot.customers.facts import Facts
+from pilot.customers.models import Customer, CustomerProfile, Segment
+from pilot.customers.placing import differing, taken_by
 from pilot.customers.rules import SegmentRule
+from pilot.customers.scratch import scratch
 from pilot.db import Transaction, db
 from pilot.errors import InputError
-from pilot.events import CustomerMoved
 from pilot.plugins.manager import plugins
 
-NO_RULE = "no rule matches"
+EXAMPLES = 5
+MAX_SEGMENTS = 50
 
 
 class Definition(BaseModel):
@@ -31,44 +35,86 @@ class Definition(BaseModel):
     rule: str
     settings: dict[str, Any] = Field(default_factory=dict)
     channel: str
+    settle_days: int = Field(default=0, ge=0, le=366)
+    approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentCounts:
-    """Customers by segment key, those that no rule matched, and how many crossed from one segment to another."""
+    """Customers by segment key, those that no rule matched, and how many crossed from one segment to another.
+
+    `waiting` belong elsewhere by now, but not long enough to cross.
+    """
 
     counts: dict[str, int]
     unmatched: int
     moved: int
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How many customers an evaluation takes from one segment (None: from none) to another, or lets wait."""
+
+    before: str | None
+    after: str | None
+    customers: int
+    first: bool
+    due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Whom a rule takes: how many, how many of them no earlier segment takes, and some of these as examples."""
+
+    matching: int
+    left: int
+    examples: list[sa.Row[Any]]
+    """Ref, name and revenue of the last twelve months."""
 
 
 def check(definitions: Sequence[Mapping[str, Any]], place: str) -> list[Definition]:
     """The definitions, sound: every rule and channel exists, every setting fits, no key stands twice.
 
     Raises:
-        InputError: Something does not; the place names it, as `segments.toml: segments[1].rule`.
+        InputError: Something does not; the place names it, as `segments.toml: segments[1].settings.amount`.
     """
     found: list[Definition] = []
     for number, raw in enumerate(definitions):
         where = f"{place}: segments[{number}]" if place else f"segments[{number}]"
-        try:
-            definition = Definition.model_validate(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join((where, *map(str, first["loc"])))
-            raise InputError(
-                first["msg"][0].lower() + first["msg"][1:],
-                place=key,
-                remedy="A segment has key, name, rule, settings and channel",
-            ) from error
-        plugins().build("segment_rules", definition.rule, definition.settings, place=f"{where}.rule")
+        definition = _definition(raw, where)
+        build(definition.rule, definition.settings, where)
         plugins().get("handling_channels", definition.channel, place=f"{where}.channel")
         if any(definition.key == other.key for other in found):
             raise InputError(f"two segments have the key {definition.key!r}", place=f"{where}.key", remedy="Rename one")
         found.append(definition)
     if not found:
         raise InputError("there are no segments", place=place, remedy="Write at least one [[segments]]")
+    if len(found) > MAX_SEGMENTS:
+        raise InputError("there are too many segments", place=place, remedy=f"Use at most {MAX_SEGMENTS}")
     return found
+
+
+def _definition(raw: Mapping[str, Any], where: str) -> Definition:
+    try:
+        return Definition.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            first["msg"][0].lower() + first["msg"][1:],
+            place=".".join((where, *map(str, first["loc"]))),
+            remedy="A segment has key, name, rule, settings, channel, settle_days and approval",
+        ) from error
+
+
+def build(rule: str, settings: Mapping[str, Any], where: str) -> SegmentRule:
+    """The rule of a segment out of its stored form.
+
+    Raises:
+        InputError: It does not exist or a setting does not fit; the place begins with `where`.
+    """
+    part: type[SegmentRule] = plugins().get("segment_rules", rule, place=f"{where}.rule")
+    return part.restore(settings, place=f"{where}.settings")
 
 
 def store(definitions: Sequence[Definition]) -> None:
@@ -79,8 +125,9 @@ def store(definitions: Sequence[Definition]) -> None:
     for position, definition in enumerate(definitions):
         segment = standing.get(definition.key) or Segment(key=definition.key)
         segment.name, segment.position, segment.channel = definition.name, position, definition.channel
+        segment.settle_days, segment.approval = definition.settle_days, definition.approval
         segment.rule = definition.rule
-        segment.settings = plugins().build("segment_rules", definition.rule, definition.settings).settings()
+        segment.settings = build(definition.rule, definition.settings, definition.key).settings()
         db.session.add(segment)
 
 
@@ -90,59 +137,101 @@ def rule_of(segment: Segment) -> SegmentRule:
     Raises:
         InputError: The plugin that brought it is no longer installed.
     """
-    rule: SegmentRule = plugins().build("segment_rules", segment.rule, segment.settings, place=f"segment {segment.key}")
-    return rule
+    return build(segment.rule, segment.settings, f"segment {segment.key}")
 
 
-def evaluate(segments: Sequence[Segment], work: Transaction) -> SegmentCounts:
-    """Put every profiled customer into the first segment whose rule matches, in the caller's transaction.
+def evaluate(segments: Sequence[Segment], work: Transaction, earlier: sa.Table | None = None) -> SegmentCounts:
+    """Put every profiled customer into the segment it belongs to, in the caller's transaction.
 
     Entering a segment for the first time is no movement: after a first import nobody has crossed from anywhere.
-    From then on every change is recorded and told, the one to no segment at all (None) and back included.
+    From then on every crossing is recorded and told, the one to no segment at all (None) and back included.
+
+    Args:
+        segments: In order of precedence.
+        work: The transaction; what happened is told after it.
+        earlier: The profiles as they were before they were made anew, see `facts.remembered`.
     """
-    rules = [(segment.key, rule_of(segment)) for segment in segments]
-    key = sa.case(*((rule.condition(), key) for key, rule in rules), else_=sa.null())
-    placed = (
-        sa.select(CustomerProfile.customer_id, CustomerProfile.segment.label("before"), key.label("after"))
-        .join(Customer, Customer.id == CustomerProfile.customer_id)
-        .subquery()
+    rules = {segment.key: rule_of(segment) for segment in segments}
+    as_of = profiled_on()
+    if as_of is None:
+        return SegmentCounts(dict.fromkeys(rules, 0), 0, 0)
+    facts = Facts(rules, earlier)
+    with scratch("crossings", differing(segments, rules, as_of)) as crossings:
+        moved = movements.record(crossings, segments, facts, as_of, work)
+        waiting = _wait(crossings, facts)
+        _enter(crossings, segments, as_of)
+    movements.release(segments, work)
+    return _counts(list(rules), moved, waiting)
+
+
+def preview(segments: Sequence[Segment]) -> list[Flow]:
+    """What an evaluation would do now, by segments left and entered; nothing is changed."""
+    as_of = profiled_on()
+    if as_of is None:
+        return []
+    rules = {segment.key: rule_of(segment) for segment in segments}
+    found = differing(segments, rules, as_of).subquery()
+    what = (found.c.before, found.c.after, found.c.first, found.c.due)
+    rows = db.session.execute(sa.select(*what, sa.func.count()).group_by(*what)).all()
+    order: dict[str | None, int] = {key: number for number, key in enumerate((*rules, None))}
+    flows = [Flow(before, after, number, bool(first), bool(due)) for before, after, first, due, number in rows]
+    return sorted(flows, key=lambda flow: (not flow.due, order.get(flow.before, -1), order[flow.after]))
+
+
+def match(rule: SegmentRule, earlier: Sequence[SegmentRule]) -> Match:
+    """Whom a rule would take behind those of earlier segments, by the profiles there are."""
+    matching, left = taken_by(rule, earlier)
+    counts = [db.session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) for query in (matching, left)]
+    some = left.order_by(CustomerProfile.revenue_year.desc(), Customer.id).limit(EXAMPLES)
+    return Match(counts[0] or 0, counts[1] or 0, list(db.session.execute(some)))
+
+
+def profiled_on() -> date | None:
+    """The day of the profiles; None while there are none."""
+    return db.session.scalar(sa.select(sa.func.max(CustomerProfile.as_of)))
+
+
+def _wait(crossings: sa.Table, facts: Facts) -> int:
+    """Keep in mind who belongs elsewhere since when; forget who does no longer."""
+    profile = CustomerProfile
+    here = (crossings.c.customer_id == profile.customer_id) & sa.not_(crossings.c.due)
+    forget = sa.update(profile).where(profile.candidate_since.is_not(None), ~sa.exists().where(here))
+    _change(forget.values(candidate=None, candidate_since=None, candidate_facts=sa.null()))
+    new = profile.candidate_since.is_distinct_from(crossings.c.since) | profile.candidate.is_distinct_from(
+        crossings.c.after
     )
-    differs = placed.c.before.is_distinct_from(placed.c.after)
-    entered_before = placed.c.before.is_not(None) | sa.exists().where(Movement.customer_id == placed.c.customer_id)
-    crossed = sa.select(placed).where(differs, entered_before).order_by(placed.c.customer_id)
-    reasons = {key: rule.sentence() for key, rule in rules}
-    moved = _record(db.session.execute(crossed).all(), reasons, work)
-    for target in (*reasons, None):
-        ids = sa.select(placed.c.customer_id).where(differs, placed.c.after.is_not_distinct_from(target))
-        db.session.execute(
-            sa.update(CustomerProfile)
-            .where(CustomerProfile.customer_id.in_(ids))
-            .values(segment=target)
-            .execution_options(synchronize_session=False)
-        )
-    return _counts(list(reasons), moved)
+    facts.keep(crossings, here & new)
+    _change(sa.update(profile).where(here, new).values(candidate=crossings.c.after, candidate_since=crossings.c.since))
+    waiting = sa.select(sa.func.count()).select_from(crossings).where(sa.not_(crossings.c.due))
+    return db.session.scalar(waiting) or 0
 
 
-def _record(crossings: Sequence[Any], reasons: Mapping[str, str], work: Transaction) -> int:
-    at = clock.now()
-    for batch in batches(crossings):
-        rows = [
-            {
-                "customer_id": customer_id,
-                "at": at,
-                "before": before,
-                "after": after,
-                "reason": reasons.get(after, NO_RULE)[:200],
-            }
-            for customer_id, before, after in batch
-        ]
-        db.session.execute(sa.insert(Movement), rows)
-    for customer_id, before, after in crossings:
-        work.emit(CustomerMoved(customer_id, before, after))
-    return len(crossings)
+def _enter(crossings: sa.Table, segments: Sequence[Segment], as_of: date) -> None:
+    """Write the new segment; who enters one for the first time and is looked after by nobody gets its channel."""
+    profile, due = CustomerProfile, crossings.c.due
+    _change(
+        sa.update(profile)
+        .where(crossings.c.customer_id == profile.customer_id, due)
+        .values(segment=crossings.c.after, segment_since=as_of)
+    )
+    channels = sa.case({segment.key: segment.channel for segment in segments}, value=crossings.c.after)
+    _change(
+        sa.update(Customer)
+        .where(crossings.c.customer_id == Customer.id, crossings.c.first, Customer.channel.is_(None))
+        .values(channel=channels, updated_at=clock.now())
+    )
 
 
-def _counts(keys: Sequence[str], moved: int) -> SegmentCounts:
+def _change(statement: sa.Update) -> None:
+    db.session.execute(statement.execution_options(synchronize_session=False))
+
+
+def _counts(keys: Sequence[str], moved: int, waiting: int) -> SegmentCounts:
+    found = counted()
+    return SegmentCounts({key: found.get(key, 0) for key in keys}, found.get(None, 0), moved, waiting)
+
+
+def counted() -> dict[str | None, int]:
+    """Profiled customers by the segment they are in."""
     query = sa.select(CustomerProfile.segment, sa.func.count()).group_by(CustomerProfile.segment)
-    found: dict[str | None, int] = {row[0]: row[1] for row in db.session.execute(query)}
-    return SegmentCounts({key: found.get(key, 0) for key in keys}, found.get(None, 0), moved)
+    return {row[0]: row[1] for row in db.session.execute(query)}

@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from pilot.accounts.service import Actor, record
-from pilot.customers import profile
+from pilot import config
+from pilot.accounts.service import SYSTEM, Actor, record
+from pilot.customers import alerts, base, facts, movements, profile
 from pilot.customers import segments as segmenting
-from pilot.customers.importers import Importer, Reading
-from pilot.customers.intake import checks
-from pilot.customers.intake.imports import ImportResult, Sieve, Source, digest_of, earlier, take_customers, take_facts
-from pilot.customers.models import Customer, CustomerProfile, Segment
+from pilot.customers.intake import imports as intake
+from pilot.customers.intake.merging import Progress
+from pilot.customers.intake.opening import opened
+from pilot.customers.intake.queries import read_query
+from pilot.customers.intake.requests import ImportResult, Request, check_rejects, digest_of, silent
+from pilot.customers.intake.understanding import Overrules
+from pilot.customers.intake.undoing import undo
+from pilot.customers.models import Customer, CustomerProfile, Import, Segment
 from pilot.customers.orderstore import store
 from pilot.customers.segments import SegmentCounts
-from pilot.db import db, transaction
-from pilot.errors import InputError
-from pilot.plugins.manager import plugins
+from pilot.db import Transaction, db, transaction
+from pilot.errors import InputError, NotFound
 
 __all__ = [
     "KINDS",
     "STRATUM_FIELDS",
     "ImportResult",
+    "Overrules",
     "SegmentCounts",
     "base_summary",
+    "correct_facts",
     "customer_count",
     "eligible",
+    "erase_facts",
     "evaluate_segments",
     "import_file",
+    "import_of",
+    "import_source",
+    "imports",
+    "keep_current",
     "last_order_day",
     "rebuild_profiles",
+    "resume_import",
     "segments",
     "sentence",
     "set_segments",
+    "sweep_facts",
+    "undo_import",
 ]
 
 KINDS = ("customers", "orders", "touches")
@@ -56,11 +69,17 @@ def import_file(
     *,
     mapping: dict[str, str] | None = None,
     importer: str | None = None,
+    overrules: Overrules | None = None,
     strict: bool = False,
     dry_run: bool = False,
     rejects: Path | None = None,
+    progress: Progress = silent,
+    upload: str = "",
 ) -> ImportResult:
     """Take a file into the base. The same file again changes nothing.
+
+    Orders and touches are taken in as one act. Customers are, page by page, in an import that can be gone on with
+    where it was interrupted (`resume_import`) or undone (`undo_import`).
 
     Args:
         actor: Who does it.
@@ -68,43 +87,163 @@ def import_file(
         path: The file.
         mapping: Their column by our field name, for columns that are not found by themselves.
         importer: Key of the importer; by default the one that recognises the file.
+        overrules: What else of the file is known and not to be found out.
         strict: Take all rows or none; by default the good ones are taken and the bad ones refused.
         dry_run: Only say what would happen.
         rejects: Where to write refused rows with their reasons, as CSV; the file is made with the first of them.
+        progress: Hears how many rows are done, and of how many.
+        upload: The upload whose order this is.
 
     Raises:
         InputError: The file cannot be read, or `strict` and a row was refused. Nothing is taken over then.
-        StateError: Somebody else imported the same file at the same moment.
+        StateError: Another import of customers is running or was interrupted, or somebody else imported the same
+            file at the same moment.
     """
     actor.require("operations")
-    chosen = _importer(kind, path, mapping, importer)
+    told = overrules or Overrules()
+    if mapping:
+        told = dataclasses.replace(told, columns={**told.columns, **mapping})
+    chosen = opened(kind, path, told, importer)
     sha256 = digest_of(path)
-    known = earlier(kind, sha256)
+    known = intake.earlier(kind, sha256)
     if known is not None:
-        return ImportResult(known.id, kind, 0, known.accepted, known.rejected, known.reading, [], None)
-    reading = chosen.read(path, kind)
-    assert isinstance(reading, Reading)  # noqa: S101
-    source = Source(actor, kind, path, sha256, chosen.key, reading.how)
-    with Sieve(path, strict, rejects, reading.header) as sieve:
-        if kind == "customers":
-            return take_customers(source, checks.customer_records(reading), sieve, dry_run=dry_run)
-        records = checks.order_records if kind == "orders" else checks.touch_records
-        return take_facts(source, records(reading), sieve, dry_run=dry_run)
+        return intake.same_again(known)
+    check_rejects(path, rejects)
+    request = Request(actor, kind, path.name, chosen.key, sha256, told, strict, dry_run, rejects, progress, upload)
+    return intake.take(request, chosen.read(path, kind))
 
 
-def rebuild_profiles(actor: Actor, as_of: date) -> int:
+def import_source(
+    actor: Actor,
+    kind: str,
+    source: str,
+    *,
+    overrules: Overrules | None = None,
+    strict: bool = False,
+    dry_run: bool = False,
+    rejects: Path | None = None,
+    progress: Progress = silent,
+    upload: str = "",
+) -> ImportResult:
+    """Take in what a configured database answers (`PILOT_SOURCES`), as `import_file` does a file.
+
+    The same rows again change nothing, in whatever order they come.
+
+    Raises:
+        InputError: There is no such source or query, the database does not answer, or what `import_file` raises.
+        StateError: As `import_file` raises it.
+    """
+    actor.require("operations")
+    told = overrules or Overrules()
+    told.check()
+    request = Request(actor, kind, source, "database", "", told, strict, dry_run, rejects, progress, upload)
+    return intake.take(request, read_query(source, kind))
+
+
+def resume_import(actor: Actor, import_id: int, *, progress: Progress = silent) -> ImportResult:
+    """Go on with an interrupted import of customers where it stopped. Rows that are done are not looked at again.
+
+    Raises:
+        NotFound: There is no such import.
+        StateError: It was not interrupted, or somebody is going on with it already.
+    """
+    actor.require("operations")
+    return intake.go_on(actor, import_of(import_id), progress)
+
+
+def undo_import(actor: Actor, import_id: int) -> int:
+    """Take an import back as one act: customers it made go, those it changed are as before, its facts count no more.
+
+    What a person has changed since stays as it is.
+
+    Returns:
+        How many customers went or changed back, or how many rows of facts count no more.
+
+    Raises:
+        NotFound: There is no such import.
+        StateError: It is undone already or still running, a later import changed the same customers, or a customer it
+            made is part of a pilot.
+    """
+    actor.require("operations")
+    return undo(actor, import_of(import_id))
+
+
+def imports(limit: int = 50, before: int | None = None) -> list[Import]:
+    """The newest imports; with `before`, those older than that one."""
+    query = sa.select(Import).order_by(Import.id.desc()).limit(limit)
+    return list(db.session.scalars(query if before is None else query.where(Import.id < before)))
+
+
+def import_of(import_id: int) -> Import:
+    """One import, as it stands now.
+
+    Raises:
+        NotFound: There is none of this number.
+    """
+    entry = db.session.get(Import, import_id, populate_existing=True)
+    if entry is None:
+        raise NotFound(f"there is no import {import_id}", remedy="List them with pilot import --list")
+    return entry
+
+
+def rebuild_profiles(actor: Actor, as_of: date, *, wrote: Callable[[int], None] = lambda customers: None) -> int:
     """Make the profile of every customer anew, as of a day, whose own orders count, and place all in their segments.
+
+    One act: if it fails, the profiles that stood stand.
+
+    Args:
+        actor: Who does it.
+        as_of: The day.
+        wrote: Hears from time to time how many profiles are written.
 
     Returns:
         How many customers there are.
     """
     actor.require("operations", "analyst")
-    with transaction():
-        written = profile.write(store().profile(as_of), as_of)
-        record(actor, "profiled", "base", as_of=as_of.isoformat(), customers=written)
+    margin = config.current().gross_margin
+    # The order store does its work first: on SQLite nobody else writes while the transaction is open.
+    with store().study(as_of, profile.members()) as study, transaction() as work, facts.remembered() as earlier:
+        totals = profile.write(study.profiles(), as_of, margin, wrote)
+        base.keep(base.summed_up(totals, study, as_of, margin), as_of)
+        record(actor, "profiled", "base", as_of=as_of.isoformat(), customers=totals.customers)
+        alerts.tell(earlier, work)
         if segments():
-            evaluate_segments(actor)  # segments of another day would let the wrong customers in
+            _evaluate(actor, work, earlier)  # segments of another day would let the wrong customers in
+    return totals.customers
+
+
+def erase_facts(actor: Actor, refs: Collection[str]) -> int:
+    """Forget all orders and touches of these customers. The profiles follow when they are made anew.
+
+    Returns:
+        How many files of the order store were written anew.
+    """
+    actor.require("operations")
+    with transaction():
+        written = store().erase(refs)
+        record(actor, "facts erased", "base", customers=len(refs), files=written)
     return written
+
+
+def correct_facts(actor: Actor, renamed: Mapping[str, str]) -> int:
+    """Give the orders and touches of customers to others: old customer number to new.
+
+    For a number that was changed, or two customers that turned out to be one.
+
+    Returns:
+        How many files of the order store were written anew.
+    """
+    actor.require("operations")
+    with transaction():
+        written = store().correct(renamed)
+        record(actor, "facts corrected", "base", renamed=len(renamed), files=written)
+    return written
+
+
+def sweep_facts() -> bool:
+    """Remove files of the order store that count no longer. A job; it never has more to do."""
+    store().sweep()
+    return False
 
 
 def set_segments(actor: Actor, definitions: Sequence[Mapping[str, Any]], *, place: str = "") -> None:
@@ -133,12 +272,28 @@ def evaluate_segments(actor: Actor) -> SegmentCounts:
     """
     actor.require("operations", "analyst")
     with transaction() as work:
-        standing = segments()
-        if not standing:
+        if not segments():
             raise InputError("there are no segments yet", remedy="Define them with pilot segments --set FILE")
-        found = segmenting.evaluate(standing, work)
-        record(actor, "segments evaluated", "base", counts=found.counts, moved=found.moved)
+        return _evaluate(actor, work)
+
+
+def _evaluate(actor: Actor, work: Transaction, earlier: sa.Table | None = None) -> SegmentCounts:
+    found = segmenting.evaluate(segments(), work, earlier)
+    record(actor, "segments evaluated", "base", counts=found.counts, moved=found.moved)
     return found
+
+
+def keep_current() -> bool:
+    """Once a day, profile the base and put everybody in the right segment; let go whom no experiment holds any more.
+
+    A job; see `PILOT_DAILY_PROFILES`. It never has more to do.
+    """
+    profiled = segmenting.profiled_on()
+    if config.current().daily_profiles and profiled is not None and profiled < config.today():
+        rebuild_profiles(SYSTEM, config.today())
+    elif segments() and movements.releasable():
+        evaluate_segments(SYSTEM)
+    return False
 
 
 def segments() -> list[Segment]:
@@ -177,28 +332,11 @@ def base_summary() -> dict[str, Any]:
     `share_of_top_fifth` is the share of the revenue of the last twelve months that comes from the fifth of all
     customers who bring most; None where there was no revenue.
     """
-    totals = db.session.execute(
-        sa.select(
-            sa.func.count(CustomerProfile.customer_id),
-            sa.func.max(CustomerProfile.as_of),
-            sa.func.coalesce(sa.func.sum(CustomerProfile.frequency), 0),
-            sa.func.coalesce(sa.func.sum(CustomerProfile.monetary), 0.0),
-            sa.func.coalesce(sa.func.sum(CustomerProfile.revenue_year), 0.0),
-        )
-    ).one()
-    profiled, as_of, orders, revenue, revenue_year = totals
-    activities = _counted(CustomerProfile.activity)
+    placed = _counted(CustomerProfile.segment)
     return {
         "customers": customer_count(),
-        "profiled": profiled,
-        "as_of": as_of.isoformat() if as_of else None,
-        "orders": orders,
-        "revenue": round(revenue, 2),
-        "revenue_year": round(revenue_year, 2),
-        "share_of_top_fifth": _share_of_top_fifth(profiled, revenue_year),
-        "activity": {state: activities.get(state, 0) for state in profile.ACTIVITIES},
-        "segments": {segment.key: _counted(CustomerProfile.segment).get(segment.key, 0) for segment in segments()},
-        "missing": _missing(),
+        **base.latest(),
+        "segments": {segment.key: placed.get(segment.key, 0) for segment in segments()},
     }
 
 
@@ -241,48 +379,6 @@ _STRATA: dict[str, sa.ColumnElement[Any]] = {
 }
 
 
-def _importer(kind: str, path: Path, mapping: dict[str, str] | None, key: str | None) -> Importer:
-    """The importer asked for, or the most special one that recognises the file: the last registered."""
-    if kind not in KINDS:
-        raise InputError(f"{kind!r} cannot be imported", remedy=f"Import {', '.join(KINDS)}")
-    fitting = [part for part in plugins().all("importers") if kind in part.kinds and (_takes_map(part) or not mapping)]
-    settings = {"columns": mapping} if mapping else {}
-    if key is not None:
-        part = plugins().get("importers", key)
-        if part not in fitting:
-            raise InputError(
-                f"the importer {key!r} does not read {kind}{' by a column map' if mapping else ''}",
-                remedy=f"Choose from {', '.join(part.key for part in fitting)}",
-            )
-        fitting = [part]
-    importers: list[Importer] = [part.restore(settings) for part in reversed(fitting)]
-    recognised = (importer for importer in importers if len(importers) == 1 or importer.recognises(path))
-    return next(recognised, importers[-1])  # the general one comes last, and says what is wrong with the file
-
-
-def _takes_map(part: type[Importer]) -> bool:
-    return any(setting.name == "columns" for setting in dataclasses.fields(part))  # type: ignore[arg-type]
-
-
 def _counted(column: sa.orm.InstrumentedAttribute[Any]) -> dict[str, int]:
     rows = db.session.execute(sa.select(column, sa.func.count()).group_by(column))
     return {row[0]: row[1] for row in rows}
-
-
-def _missing() -> dict[str, int]:
-    empty = [sa.func.count().filter(sa.func.coalesce(getattr(Customer, name), "") == "") for name in profile.FIELDS]
-    counts = db.session.execute(sa.select(*empty).select_from(Customer)).one()
-    return dict(zip(profile.FIELDS, counts, strict=True))
-
-
-def _share_of_top_fifth(customers: int, revenue_year: float) -> float | None:
-    if not revenue_year:
-        return None
-    best = (
-        sa.select(CustomerProfile.revenue_year)
-        .order_by(CustomerProfile.revenue_year.desc())
-        .limit(math.ceil(customers / 5))
-        .subquery()
-    )
-    top = db.session.scalar(sa.select(sa.func.sum(best.c.revenue_year)))
-    return round((top or 0.0) / revenue_year, 4)

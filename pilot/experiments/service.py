@@ -101,6 +101,12 @@ def register_survey_lookup(app: Flask, lookup: SurveyLookup) -> None:
     app.extensions["pilot.survey_lookup"] = lookup
 
 
+def held_customers() -> sa.Select[int, str]:
+    """A query of the customers who keep their arm for now, each with the key of its experiment."""
+    held = sa.select(Unit.customer_id, Experiment.key).join(Experiment, Experiment.id == Unit.experiment_id)
+    return held.where(Experiment.state.in_(("drawn", "running")))
+
+
 def create(actor: Actor, plan: Plan, place: str = "") -> Experiment:
     """Keep a plan as a draft. A draft of the same key is replaced.
 
@@ -391,6 +397,17 @@ def units(experiment: Experiment) -> list[UnitRow]:
         .where(Unit.experiment_id == experiment.id)
     )
     return sorted((UnitRow(*row) for row in rows), key=lambda unit: unit.ref)
+
+
+def pilot_names() -> dict[str, str]:
+    """The names of the experiments that customers were drawn into, by key, the newest first."""
+    drawn = sa.select(Experiment.key, Experiment.name).where(Experiment.drawn_at.is_not(None))
+    return {row.key: row.name for row in db.session.execute(drawn.order_by(Experiment.id.desc()))}
+
+
+def pilot_members(key: str) -> sa.Select[int]:
+    """The ids of the customers who were drawn into an experiment, as a query."""
+    return sa.select(Unit.customer_id).join(Experiment).where(Experiment.key == key)
 
 
 def layers(experiment: Experiment) -> list[Layer]:

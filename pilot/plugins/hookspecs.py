@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flask import Blueprint
 
     from pilot.analysis.contract import Analysis
+    from pilot.customers.engines import OrderEngine
     from pilot.customers.importers import Importer
     from pilot.customers.rules import SegmentRule
     from pilot.events import Event
@@ -35,6 +36,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def register_importers() -> list[type[Importer]]:  # type: ignore[empty-body]
     """Parts that read customers, orders or touches from a file: lazy rows or row errors."""
+
+
+@hookspec
+def register_order_engines() -> list[type[OrderEngine]]:  # type: ignore[empty-body]
+    """Parts that keep orders and touches in bulk and answer what is asked of them; the settings choose one."""
 
 
 @hookspec

@@ -29,13 +29,16 @@ ENTRY_POINTS = "pilot.plugins"
 BUILTIN = (
     "analyses",
     "channels",
+    "combinations",
     "designs",
+    "engines",
     "importers",
     "observers",
     "outcomes",
     "questions",
     "rules",
     "sections",
+    "traits",
     "transports",
 )
 

@@ -1,67 +1,15 @@
-"""The pictures of a report: SVG, drawn the same way from the same numbers every time.
-
-Colours are told apart by colour-blind readers and in grey; an arm has one colour in all pictures. Text is
-drawn as outlines, so a picture looks the same wherever it is opened. Callers pass finished labels in the
-language of the report, and show the numbers of each picture in a table beside it.
-"""
+"""The pictures of a report. An arm has one colour in all of them: control grey, pilot arms in the order of the plan."""
 
 from __future__ import annotations
 
-import base64
-import io
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pilot.pictures import GREY, HARM, INK, SERIES, SOFT, WARN, Picture, figure, finish, style
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, SOFT, HAIR = "#1b2733", "#4a5b6b", "#c3ced8"
-HARM, WARN = "#f8ece4", "#a45a12"
-CONTROL = "#a9b4c0"
-PILOTS = ("#0b7f7f", "#a45a12", "#5c4b9b", "#7d8c1f")
-
-WIDTH = 6.7
-"""Width of the text on an A4 page, in inches."""
-
-_STYLE: dict[Any, Any] = {
-    "text.parse_math": False,
-    "svg.hashsalt": "pilot",
-    "svg.fonttype": "path",
-    "font.family": ["DejaVu Sans"],
-    "font.size": 8,
-    "text.color": INK,
-    "axes.edgecolor": HAIR,
-    "axes.labelcolor": SOFT,
-    "axes.linewidth": 0.8,
-    "xtick.color": HAIR,
-    "ytick.color": HAIR,
-    "xtick.labelcolor": SOFT,
-    "ytick.labelcolor": INK,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-}
-_drawing = threading.Lock()
-"""Matplotlib keeps its style in one place for all threads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A finished picture with the text that stands in for it."""
-
-    svg: str
-    alt: str
-
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI for `<img src>`."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +89,24 @@ class Means:
 
 def differences(panels: Sequence[Panel], alt: str) -> Picture:
     """Intervals of differences against zero and the threshold, one panel beside the other."""
-    with _style():
-        figure = _figure(1.35 + 0.42 * max(len(panel.lines) for panel in panels))
-        grid = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"wspace": 0.12})
+    with style():
+        drawn = figure(1.35 + 0.42 * max(len(panel.lines) for panel in panels))
+        grid = drawn.subplots(1, len(panels), squeeze=False, gridspec_kw={"wspace": 0.12})
         for axes, panel in zip(grid[0], panels, strict=True):
             _draw_panel(axes, panel)
-        return _finish(figure, alt)
+        return finish(drawn, alt)
 
 
 def outcome(own: Distribution | Means, panel: Panel | None, alt: str) -> Picture:
     """What each arm did, on the left, and the difference between them on the right."""
-    with _style():
-        figure = _figure(1.3 + 0.32 * (len(panel.lines) if panel else 1))
+    with style():
+        drawn = figure(1.3 + 0.32 * (len(panel.lines) if panel else 1))
         columns = 1 if panel is None else 2
-        grid = figure.subplots(1, columns, squeeze=False, gridspec_kw={"wspace": 0.14})[0]
+        grid = drawn.subplots(1, columns, squeeze=False, gridspec_kw={"wspace": 0.14})[0]
         _draw_distribution(grid[0], own) if isinstance(own, Distribution) else _draw_means(grid[0], own)
         if panel is not None:
             _draw_panel(grid[1], panel)
-        return _finish(figure, alt)
+        return finish(drawn, alt)
 
 
 def _draw_distribution(axes: Axes, own: Distribution) -> None:
@@ -289,37 +237,10 @@ def _below(axes: Axes) -> Any:
     """Coordinates for text under the axis labels: fractions across, points down."""
     from matplotlib.transforms import ScaledTranslation
 
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # noqa: S101 - axes made by subplots() have one
-    return axes.transAxes + ScaledTranslation(0, -20 / 72, figure.dpi_scale_trans)
+    drawn = axes.get_figure(root=True)
+    assert drawn is not None  # noqa: S101 - axes made by subplots() have one
+    return axes.transAxes + ScaledTranslation(0, -20 / 72, drawn.dpi_scale_trans)
 
 
 def _colour(arm: int) -> str:
-    return CONTROL if arm < 0 else PILOTS[arm % len(PILOTS)]
-
-
-def _figure(height: float) -> Figure:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure((WIDTH, height))
-    FigureCanvasSVG(figure)
-    return figure
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Own style for the time of one drawing, one thread at a time."""
-    from matplotlib import rc_context
-
-    with _drawing, rc_context(_STYLE):
-        yield
-
-
-def _finish(figure: Figure, alt: str) -> Picture:
-    """Fixed margins in inches, whatever the height; then the SVG without a date."""
-    height = figure.get_figheight()
-    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.5 / height, bottom=0.52 / height)
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return Picture(out.getvalue(), alt)
+    return GREY if arm < 0 else SERIES[arm % len(SERIES)]

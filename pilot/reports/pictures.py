@@ -8,6 +8,7 @@ from statistics import NormalDist
 from flask_babel import gettext as _
 
 from pilot.analysis import ArmSummary, Comparison, Evidence, NotEnoughData, Scale, wilson
+from pilot.pictures import Picture
 from pilot.reports import charts, telling, wording
 from pilot.reports.decision import ArmVerdict, Condition
 from pilot.reports.material import Material, Result
@@ -20,7 +21,7 @@ _SHORT = 34
 """Letters of an arm's name that fit into a picture."""
 
 
-def verdict(material: Material, arm: ArmVerdict) -> charts.Picture | None:
+def verdict(material: Material, arm: ArmVerdict) -> Picture | None:
     """Both halves of the decision rule: each difference with its interval against its threshold."""
     panels = [panel for condition in arm.conditions if (panel := _condition(material, condition, arm.arm))]
     if not panels:
@@ -29,7 +30,7 @@ def verdict(material: Material, arm: ArmVerdict) -> charts.Picture | None:
     return charts.differences(panels, " ".join(telling.effect(material, item) for item in told if item))
 
 
-def outcome(material: Material, shown: Sequence[Result]) -> charts.Picture | None:
+def outcome(material: Material, shown: Sequence[Result]) -> Picture | None:
     """One outcome: what each arm did, and the difference of each pilot arm to control; None where an arm has no data.
 
     Args:

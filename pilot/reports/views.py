@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template, request, send_file
+from flask import Blueprint, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 
@@ -28,6 +28,8 @@ def _words() -> dict[str, object]:
 def home() -> ResponseReturnValue:
     """All experiments and what each of them waits for; whose role opens none of them learns what the role is for."""
     actor = acting()
+    if actor.roles == {"outsourced"}:
+        return redirect(url_for("completion.work"))
     if not actor.may(*READERS):
         return render_template("admin/welcome.html", roles=actor.roles, administrators=administrators())
     return render_template("experiments/list.html", lines=board.overview())

@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -6,13 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 
 from pilot import clock
+from pilot.accounts.service import Actor
+from pilot.app import create_app
+from pilot.config import Config
+from pilot.customers.engines import Member
 from pilot.customers.models import Import
-from pilot.customers.orderstore import Measure, store
+from pilot.customers.orderstore import Measure, OrderFact, store
+from pilot.customers.service import correct_facts, erase_facts, sweep_facts
 from pilot.db import db, transaction
-from pilot.errors import PilotError
+from pilot.errors import InputError, PilotError
+from pilot.plugins.builtin.engines import DuckDb
+from pilot.testing import contract_checks
 
 START, END = date(2026, 1, 1), date(2026, 4, 1)
 UNITS = [("C1", "control", "north"), ("C2", "control", "north"), ("C3", "pilot", "north"), ("C4", "pilot", "south")]
@@ -90,7 +99,9 @@ def test_an_order_that_comes_again_counts_once_as_last_told(sqlite_app: Flask) -
 def test_a_file_that_no_import_names_is_never_read(sqlite_app: Flask) -> None:
     store().add("orders", [order("C1", "A1", START, "10")])
     assert store().last_order_day() is None
-    assert list(store().profile(END)) == []
+    with store().study(END, [Member(1, "C1")]) as study:
+        assert [row.frequency for row in study.profiles()] == [0]
+        assert study.months() == []
 
 
 def test_a_file_that_is_gone_is_named(app: Flask, tmp_path: Path) -> None:
@@ -121,3 +132,122 @@ def test_touches_that_come_again_in_a_later_file_count_once(sqlite_app: Flask) -
     put("touches", [("C1", START, "field-rep", "visit", 45.0, Decimal(90)), ("C3", START, "field-rep", "call", 5.0, 4)])
     costs = store().moments(UNITS, Measure.COST, START, END)
     assert [(row.arm, row.n, row.mean) for row in costs] == [("control", 2, 47.0), ("pilot", 1, 4.0), ("pilot", 1, 0.0)]
+
+
+def frequencies(*refs: str) -> list[tuple[int, int, float, int]]:
+    """Orders, cancelled ones, revenue and order days of each customer at the end of the window."""
+    with store().study(END, [Member(number, ref) for number, ref in enumerate(refs)]) as study:
+        return [(row.frequency, row.cancelled, row.monetary, row.order_days) for row in study.profiles()]
+
+
+def test_an_order_of_several_lines_and_days_is_one_order(sqlite_app: Flask) -> None:
+    put(
+        "orders",
+        [
+            order("C1", "A1", START, "10"),
+            order("C1", "A1", date(2026, 1, 2), "5"),
+            order("C1", "A1", date(2026, 1, 2), "-3", cancelled=True),
+            order("C1", "A2", date(2026, 1, 2), "1"),
+            order("C2", "A1", START, "7"),  # the same number of another customer is another order
+        ],
+    )
+    assert frequencies("C1", "C2") == [(2, 1, 16.0, 2), (1, 0, 7.0, 1)]
+
+
+def test_of_overlapping_files_only_the_last_word_counts_and_the_rest_stays(sqlite_app: Flask) -> None:
+    put("orders", [order("C1", f"A{n}", START, "1") for n in range(50)])
+    put("orders", [order("C1", "A3", date(2026, 2, 1), "100"), order("C1", "A3", date(2026, 2, 1), "0.5")])
+    put("orders", [order("C1", "A3", date(2026, 2, 2), "7", cancelled=True)])
+    assert frequencies("C1") == [(49, 1, 49.0, 1)]
+    assert store().last_order_day() == START
+
+
+def test_a_customers_story_tells_each_order_once_newest_first(sqlite_app: Flask) -> None:
+    put("orders", [order("C1", "A1", START, "10"), order("C1", "A1", START, "5"), order("C2", "A9", START, "1")])
+    put("orders", [order("C1", "A2", date(2026, 2, 1), "3", cancelled=True)])
+    put("touches", [("C1", START, "field-rep", "visit", 30.0, Decimal(70))])
+    orders, touches = store().story("C1")
+    assert orders == [
+        OrderFact(date(2026, 2, 1), "A2", Decimal(3), True),
+        OrderFact(START, "A1", Decimal(15), False),
+    ]
+    assert [tuple(touch) for touch in touches] == [(START, "field-rep", "visit", 30.0, Decimal(70))]
+    assert store().story("C1' OR true --") == ([], [])
+
+
+def files(tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "data" / "orders").glob("*.parquet")}
+
+
+def named() -> set[str | None]:
+    return set(db.session.scalars(sa.select(Import.fact_file)))
+
+
+def test_an_erasure_writes_new_files_and_the_old_ones_go_when_nobody_reads_them(
+    app: Flask, operator: Actor, tmp_path: Path
+) -> None:
+    held = put("orders", [order("C1", "A1", START, "10"), order("C2", "A2", START, "20")])
+    other = put("orders", [order("C3", "A3", START, "30")])
+    touches = put("touches", [("C1", START, "field-rep", "visit", 30.0, Decimal(70))])
+    assert erase_facts(operator, {"C1", "C9"}) == 2
+    assert frequencies("C1", "C2", "C3") == [(0, 0, 0.0, 0), (1, 0, 20.0, 1), (1, 0, 30.0, 1)]
+    assert store().story("C1") == ([], [])
+    assert other in named()
+    assert not {held, touches} & {*named()}
+    sweep_facts()
+    assert {held, touches} < files(tmp_path)  # somebody may be reading them
+    for name in (held, touches, other):
+        os.utime(tmp_path / "data" / "orders" / name, (0, 0))
+    sweep_facts()
+    assert files(tmp_path) == named()
+    assert erase_facts(operator, {"C1"}) == 0
+
+
+def test_an_erasure_that_fails_leaves_every_file_counting(
+    sqlite_app: Flask, operator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("orders", [order("C1", "A1", START, "10")])
+    gone = put("orders", [order("C1", "A2", START, "20")])
+    before = named()
+    rewrite = DuckDb.rewrite
+
+    def failing(self: DuckDb, root: Path, kind: str, name: str, *changes: Any) -> str | None:
+        if name == gone:
+            raise OSError("the disk is full")
+        return rewrite(self, root, kind, name, *changes)
+
+    monkeypatch.setattr(DuckDb, "rewrite", failing)
+    with pytest.raises(OSError, match="the disk is full"):
+        erase_facts(operator, {"C1"})
+    assert named() == before
+    assert frequencies("C1") == [(2, 0, 30.0, 1)]
+
+
+def test_a_correction_gives_facts_to_another_customer_number(app: Flask, operator: Actor) -> None:
+    put("orders", [order("C1", "A1", START, "10"), order("C2", "A2", START, "20")])
+    assert correct_facts(operator, {"C1": "C2"}) == 1
+    assert frequencies("C1", "C2") == [(0, 0, 0.0, 0), (2, 0, 30.0, 1)]
+
+
+def test_a_finished_parquet_file_is_taken_as_it_is(sqlite_app: Flask, tmp_path: Path) -> None:
+    name = store().add("orders", [order("C1", "A1", START, "10")])
+    source = (tmp_path / "data" / "orders" / name).rename(tmp_path / "ready.parquet")
+    put("orders", [], store().take("orders", source))
+    assert not source.exists()
+    assert frequencies("C1") == [(1, 0, 10.0, 1)]
+
+
+def test_the_built_in_engine_keeps_its_promises() -> None:
+    contract_checks(DuckDb())
+
+
+def test_the_trial_tells_what_an_engine_answers_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DuckDb, "last_order_day", lambda self, facts: START)
+    with pytest.raises(AssertionError, match="last_order_day answers"):
+        contract_checks(DuckDb())
+
+
+def test_an_engine_that_is_not_installed_is_named(config: Callable[..., Config]) -> None:
+    complaint = r"PILOT_ORDER_ENGINE: unknown order engine 'spark'\. Installed: duckdb"
+    with create_app(config(order_engine="spark")).app_context(), pytest.raises(InputError, match=complaint):
+        store()

@@ -1,5 +1,8 @@
+import re
+import tomllib
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,7 +115,11 @@ def test_rules_are_told_in_words_and_kept_with_their_settings(app: Flask, operat
         "revenue of the last twelve months below 10",
         "everyone else",
     ]
-    assert [segment.settings for segment in segments()] == [{"amount": 20000.0}, {"amount": 10.0}, {}]
+    assert [segment.settings for segment in segments()] == [
+        {"amount": 20000.0, "band": 0.0},
+        {"amount": 10.0, "band": 0.0},
+        {},
+    ]
     assert [entry.action for entry in trail("base")] == ["segments set"]
 
 
@@ -122,7 +129,7 @@ def test_rules_are_told_in_words_and_kept_with_their_settings(app: Flask, operat
         ([{**KEY, "rule": "revenue-atleast"}], r"s\.toml: segments\[0\]\.rule: .*Did you mean 'revenue-at-least'"),
         (
             [{**KEY, "settings": {"amount": -1}}],
-            r"s\.toml: segments\[0\]\.rule\.amount: input should be greater than 0",
+            r"s\.toml: segments\[0\]\.settings\.amount: input should be greater than 0",
         ),
         ([{**KEY, "settings": {"euro": 5}}], r"revenue-at-least has no setting 'euro'"),
         ([KEY, {**REST, "channel": "fax"}], r"s\.toml: segments\[1\]\.channel: unknown handling channel 'fax'"),
@@ -188,3 +195,23 @@ def test_strata_join_their_fields_and_empty_ones_are_unknown(app: Flask, operato
 def test_a_stratum_must_be_a_known_field(sqlite_app: Flask) -> None:
     with pytest.raises(InputError, match=r"'shoe_size' cannot be a stratum\. Choose from region, language"):
         eligible(["rest"], ["shoe_size"])
+
+
+def test_the_example_of_the_document_can_be_loaded_and_told_in_words(sqlite_app: Flask, operator: Actor) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "segments.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    set_segments(operator, tomllib.loads(example)["segments"])
+    assert [(segment.key, segment.settle_days, segment.approval) for segment in segments()] == [
+        ("key", 0, False),
+        ("asleep", 14, True),
+        ("small", 30, False),
+    ]
+    assert sentence(segments()[1]) == (
+        "revenue of the last twelve months from 1,000 to below 20,000 and "
+        "(activity: slowing / lapsed or last intervals at least 1.5 times those before)"
+    )
+
+
+def test_every_rule_is_in_the_document(sqlite_app: Flask) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "segments.md").read_text(encoding="utf-8")
+    assert [part.key for part in plugins().all("segment_rules") if f"`{part.key}`" not in text] == []

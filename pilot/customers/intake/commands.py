@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,40 +25,152 @@ _SHOWN = 10
 
 
 @click.command("import")
-@click.argument("kind", type=click.Choice(service.KINDS))
-@click.argument("file", type=_FILE)
+@click.argument("kind", type=click.Choice(service.KINDS), required=False)
+@click.argument("file", type=_FILE, required=False)
+@click.option("--source", help="Name of a configured database to ask instead of a FILE.")
 @click.option("--map", "map_file", type=_FILE, help='TOML file with lines such as ref = "Their column".')
 @click.option("--importer", help="Key of the importer; by default the one that recognises the file.")
+@click.option("--encoding", default="", help="Encoding of the file, such as cp1250.  [default: found out]")
+@click.option("--sheet", default="", help="Sheet of a spreadsheet.  [default: the first that holds anything]")
+@click.option("--delimiter", default="", help="Sign between columns.  [default: found out]")
+@click.option(
+    "--decimal", default="", type=click.Choice(["", "comma", "point"]), help="Decimal sign.  [default: found out]"
+)
+@click.option(
+    "--days", default="", type=click.Choice(["", "day", "month", "year"]), help="What stands first in a date."
+)
 @click.option("--strict", is_flag=True, help="Take all rows or none.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing.")
 @click.option("--rejects", type=_FILE, help="Where refused rows go.  [default: FILE-rejects.csv, in this folder]")
+@click.option("--resume", type=int, metavar="ID", help="Go on with an interrupted import.")
+@click.option("--undo", type=int, metavar="ID", help="Take an import back.")
+@click.option("--list", "list_", is_flag=True, help="List the imports, the newest first.")
 @json_option
 @with_appcontext
 def import_(
-    kind: str,
-    file: Path,
+    kind: str | None,
+    file: Path | None,
+    source: str | None,
     map_file: Path | None,
     importer: str | None,
+    encoding: str,
+    sheet: str,
+    delimiter: str,
+    decimal: str,
+    days: str,
     strict: bool,
     dry_run: bool,
     rejects: Path | None,
+    resume: int | None,
+    undo: int | None,
+    list_: bool,
     as_json: bool,
 ) -> None:
     """Take customers, orders or touches in from FILE.
 
-    The same file again changes nothing. Exit code 1 if no row of it can be taken over.
+    Or from a database, with --source. The same file again changes nothing. Exit code 1 if no row of it can be taken over.
     """
+    if list_:
+        _list(as_json)
+        return
+    if undo is not None:
+        _undo(undo, as_json)
+        return
+    if resume is not None:
+        with _bar() as progress:
+            taken = service.resume_import(SYSTEM, resume, progress=progress)
+        result(dataclasses.asdict(taken), as_json, lambda: _told(taken, f"import {resume}", dry_run=False))
+        return
+    if kind is None or (file is None) == (source is None):
+        raise click.UsageError("Say what to import (customers, orders or touches) and from which FILE or --source.")
+    name = source or str(file and file.name)
     if rejects is None and not dry_run:
-        rejects = Path(f"{file.name.removesuffix('.gz').removesuffix('.csv')}-rejects.csv")
-    mapping = _mapping(map_file) if map_file else None
-    taken = service.import_file(
-        SYSTEM, kind, file, mapping=mapping, importer=importer, strict=strict, dry_run=dry_run, rejects=rejects
-    )
-    result(dataclasses.asdict(taken), as_json, lambda: _told(taken, file, dry_run=dry_run))
+        rejects = Path(f"{name.removesuffix('.gz').removesuffix('.csv')}-rejects.csv")
+    columns = _mapping(map_file) if map_file else {}
+    options: dict[str, Any] = {
+        "overrules": service.Overrules(encoding, _sign(delimiter), decimal, days, columns, sheet),
+        "strict": strict,
+        "dry_run": dry_run,
+        "rejects": rejects,
+    }
+    with _bar() as progress:
+        if file is not None:
+            taken = service.import_file(SYSTEM, kind, file, importer=importer, progress=progress, **options)
+        else:
+            taken = service.import_source(SYSTEM, kind, name, progress=progress, **options)
+    result(dataclasses.asdict(taken), as_json, lambda: _told(taken, name, dry_run=dry_run))
     if taken.rejected and not taken.accepted and not taken.unchanged:
         raise CheckFailed(
-            "no row of it can be taken over", place=file.name, remedy="Correct the file, or say with --map what is what"
+            "no row of it can be taken over", place=name, remedy="Correct the file, or say with --map what is what"
         )
+
+
+def _list(as_json: bool) -> None:
+    entries = service.imports()
+    columns = (
+        "id",
+        "at",
+        "kind",
+        "filename",
+        "state",
+        "total",
+        "accepted",
+        "changed",
+        "unchanged",
+        "rejected",
+        "actor",
+    )
+    data = [{name: getattr(entry, name) for name in columns} for entry in entries]
+
+    def told() -> str:
+        if not entries:
+            return "Nothing was imported yet."
+        rows = [
+            (
+                entry.id,
+                f"{entry.at:%Y-%m-%d %H:%M}",
+                entry.kind,
+                _short(entry.filename, 40),
+                entry.state,
+                entry.accepted,
+                entry.changed,
+                entry.rejected,
+                entry.actor,
+            )
+            for entry in entries
+        ]
+        return table(["No", "When (UTC)", "What", "File", "State", "Taken over", "Changed", "Refused", "By"], rows)
+
+    result(data, as_json, told)
+
+
+def _undo(import_id: int, as_json: bool) -> None:
+    entry = service.import_of(import_id)
+    undone = service.undo_import(SYSTEM, import_id)
+    result(
+        {"import_id": import_id, "undone": undone},
+        as_json,
+        lambda: f"Import {import_id} of {entry.filename} is undone: {_number(undone, entry.kind)}.",
+    )
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("Taking over", total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+def _sign(delimiter: str) -> str:
+    """The delimiter that a person wrote, tabs as they are written at a terminal."""
+    return "\t" if delimiter in ("tab", "\\t") else delimiter
 
 
 def _mapping(path: Path) -> dict[str, str]:
@@ -70,11 +185,11 @@ def _mapping(path: Path) -> dict[str, str]:
     return mapping
 
 
-def _told(taken: ImportResult, file: Path, *, dry_run: bool) -> str:
+def _told(taken: ImportResult, name: str, *, dry_run: bool) -> str:
     """What became of a file: the counts, how it was read, and the first refusals."""
     if not taken.accepted and taken.unchanged:
-        return f"{file.name} is in the base already: nothing was changed ({_number(taken.unchanged, taken.kind)})."
-    lines = [_outcome(taken, file, dry_run=dry_run), "", *_how_read(taken.how)]
+        return f"{name} is in the base already: nothing was changed ({_number(taken.unchanged, taken.kind)})."
+    lines = [_outcome(taken, name, dry_run=dry_run), "", *_how_read(taken.how)]
     if taken.errors:
         rows = [(error.line, error.column, _short(error.value, 30), error.reason) for error in taken.errors[:_SHOWN]]
         lines += ["", table(["Line", "Column", "Value", "Refused because"], rows)]
@@ -85,19 +200,22 @@ def _told(taken: ImportResult, file: Path, *, dry_run: bool) -> str:
     return "\n".join(lines)
 
 
-def _outcome(taken: ImportResult, file: Path, *, dry_run: bool) -> str:
+def _outcome(taken: ImportResult, name: str, *, dry_run: bool) -> str:
     verb = "would be taken over" if dry_run else "taken over"
     counts = [f"{_number(taken.accepted, taken.kind)} {verb}"]
+    if taken.changed:
+        counts[0] += f" ({taken.changed:,} of them changed)"
     if taken.unchanged:
         counts.append(f"{taken.unchanged:,} unchanged")
     counts.append(f"{taken.rejected:,} refused" if taken.rejected else "none refused")
-    return f"{file.name}: {', '.join(counts)}."
+    return f"{name}: {', '.join(counts)}."
 
 
 def _how_read(how: dict[str, Any]) -> list[str]:
     """How the file was understood, for a person to check."""
     facts = [("Text", f"{how['encoding']}, columns separated by {how['delimiter']}")] if "encoding" in how else []
-    facts += [(label, how[name]) for name, label in (("numbers", "Numbers"), ("days", "Dates")) if name in how]
+    labels = {"format": "Format", "sheet": "Sheet", "source": "Source", "numbers": "Numbers", "days": "Dates"}
+    facts += [(label, how[name]) for name, label in labels.items() if name in how]
     columns: dict[str, str] = how.get("columns", {})
     widest = max(map(len, columns), default=0)
     for name, column in columns.items():

@@ -1,178 +1,45 @@
-"""Taking a file in: good rows into the base or the order store, bad ones into a file with their reasons."""
+"""The life of an import: staged, understood, checked, taken over, finished, or interrupted and gone on with."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+import json
+import shutil
+from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from pilot import clock
+from pilot import clock, config
 from pilot.accounts.service import Actor, record
-from pilot.customers.bulk import batches, upsert
-from pilot.customers.importers import RowError
-from pilot.customers.intake.checks import CustomerRecord
-from pilot.customers.models import Customer, Import
+from pilot.customers.importers import Reading, Table
+from pilot.customers.intake import staging
+from pilot.customers.intake.factrows import fact_rows, strangers
+from pilot.customers.intake.fields import FIELDS
+from pilot.customers.intake.folders import PLAN, folder_of_its_own, keep_rejects, root, write_plan
+from pilot.customers.intake.merging import LEASE, Merge, Progress
+from pilot.customers.intake.rejects import Rejects
+from pilot.customers.intake.requests import ImportResult, Request
+from pilot.customers.intake.sieve import Sieve
+from pilot.customers.intake.staging import StagedFile
+from pilot.customers.intake.understanding import (
+    Overrules,
+    Understanding,
+    as_made,
+    columns,
+    evidence_of,
+    understand,
+)
+from pilot.customers.models import Customer, CustomerChange, Import
 from pilot.customers.orderstore import store
-from pilot.db import Transaction, db, transaction
+from pilot.db import db, transaction
 from pilot.errors import InputError, StateError
 from pilot.events import ImportFinished
 
-Record = TypeVar("Record")
-
-ERRORS_KEPT = 20
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[-+][0-9.,]+")
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """What became of a file.
-
-    Attributes:
-        import_id: Number of the import that holds these rows; None where nothing was taken over.
-        kind: `customers`, `orders` or `touches`.
-        accepted: Rows taken over, new or changed; in a dry run, that would be.
-        unchanged: Rows that were there already, just so.
-        rejected: Rows refused.
-        how: How the file was read.
-        errors: The first refusals.
-        rejects_file: Where all of them are written, if they are.
-    """
-
-    import_id: int | None
-    kind: str
-    accepted: int
-    unchanged: int
-    rejected: int
-    how: dict[str, Any]
-    errors: list[RowError]
-    rejects_file: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The file being taken in: who does it, what it is, which importer reads it and how."""
-
-    actor: Actor
-    kind: str
-    path: Path
-    sha256: str
-    importer: str
-    how: dict[str, Any]
-
-    def entry(self) -> Import:
-        """The import as it is stored, with nothing taken over yet."""
-        return Import(
-            kind=self.kind,
-            filename=self.path.name[:255],
-            sha256=self.sha256,
-            importer=self.importer,
-            reading=self.how,
-            actor=self.actor.name,
-            at=clock.now(),
-            accepted=0,
-            unchanged=0,
-            rejected=0,
-        )
-
-
-@dataclass(slots=True)
-class Sieve:
-    """Lets good rows pass and keeps the refused ones: counts, the first few, and all of them in a file.
-
-    Attributes:
-        path: The file being read.
-        strict: Whether one refused row refuses the whole file.
-        rejects: Where to write refused rows, or None.
-        header: The file's names of the cells of a row.
-    """
-
-    path: Path
-    strict: bool
-    rejects: Path | None
-    header: Sequence[str] = ()
-    passed: int = 0
-    refused: int = 0
-    errors: list[RowError] = field(default_factory=list)
-    _out: IO[str] | None = None
-
-    def __enter__(self) -> Self:
-        if self.rejects is not None and self.rejects.resolve() == self.path.resolve():
-            raise InputError(
-                "the refused rows would overwrite the file itself",
-                place=str(self.rejects),
-                remedy="Choose another file for them",
-            )
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._out is not None:
-            self._out.close()
-
-    def sift(self, records: Iterable[Record | RowError]) -> Iterator[Record]:
-        """The good ones, lazily.
-
-        Raises:
-            InputError: At the end, if `strict` and a row was refused.
-        """
-        for found in records:
-            if isinstance(found, RowError):
-                self._refuse(found)
-            else:
-                self.passed += 1
-                yield found
-        if self.strict and self.refused:
-            first = self.errors[0]
-            what = f"{first.column} {first.value!r}: " if first.column else ""
-            listed = f" (all refused rows: {self.rejects})" if self._out is not None else ""
-            raise InputError(
-                f"{what}{first.reason}. {self.refused:,} of {self.passed + self.refused:,} rows cannot be taken over, "
-                "so none is",
-                place=f"{self.path.name}, line {first.line}",
-                remedy=f"Correct the file{listed}, or take the good rows by importing without --strict",
-            )
-
-    def result(
-        self, source: Source, import_id: int | None, accepted: int, unchanged: int, how: dict[str, Any] | None = None
-    ) -> ImportResult:
-        """What became of the file."""
-        written = self.rejects if self._out is not None else None
-        return ImportResult(
-            import_id, source.kind, accepted, unchanged, self.refused, how or source.how, self.errors, written
-        )
-
-    def _refuse(self, error: RowError) -> None:
-        self.refused += 1
-        if len(self.errors) < ERRORS_KEPT:
-            self.errors.append(error)
-        if self.rejects is None:
-            return
-        if self._out is None:
-            self.rejects.parent.mkdir(parents=True, exist_ok=True)
-            self._out = self.rejects.open("w", encoding="utf-8-sig", newline="")
-            csv.writer(self._out).writerow(("line", "column", "value", "reason", *map(_inert, self.header)))
-        told = (error.column, error.value, error.reason, *error.cells)
-        csv.writer(self._out).writerow((error.line, *map(_inert, told)))
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    try:
-        with path.open("rb") as raw:
-            return hashlib.file_digest(raw, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"the file cannot be read: {error.strerror}", place=str(path), remedy="Check path and permissions"
-        ) from error
+_AFTER = "after"
+"""In the reading of an import of customers: what the base was told and was like when it was done."""
 
 
 def earlier(kind: str, sha256: str) -> Import | None:
@@ -182,101 +49,295 @@ def earlier(kind: str, sha256: str) -> Import | None:
     )
 
 
-def take_customers(
-    source: Source, records: Iterable[CustomerRecord | RowError], sieve: Sieve, *, dry_run: bool
+def nothing_new(request: Request) -> Import | None:
+    """The import that took in this very file of customers, read just so, if nothing has touched the base since.
+
+    That is: no other import of customers began, nobody corrected a customer, and none went or came.
+    """
+    last = db.session.scalar(sa.select(Import).where(Import.kind == "customers").order_by(Import.id.desc()).limit(1))
+    if last is None or (last.state, last.sha256, last.importer) != ("done", request.sha256, request.importer):
+        return None
+    if last.reading.get(_AFTER) != _mark_of(request.overrules, _customers()):
+        return None
+    corrected = sa.select(CustomerChange.id).where(CustomerChange.import_id.is_(None), CustomerChange.at >= last.at)
+    return last if db.session.scalar(corrected.limit(1)) is None else None
+
+
+def _mark_of(overrules: Overrules, customers: int) -> dict[str, Any]:
+    """What must be the same for the same file to change nothing: what was said of it, and how many customers there are."""
+    return {"overrules": {**asdict(overrules), "columns": dict(overrules.columns)}, "customers": customers}
+
+
+def _customers() -> int:
+    return db.session.scalar(sa.select(sa.func.count()).select_from(Customer)) or 0
+
+
+def same_again(known: Import) -> ImportResult:
+    """What is told of a file that was taken in before."""
+    rows = known.accepted + known.unchanged
+    return ImportResult(known.id, known.kind, 0, rows, known.rejected, known.reading, [], None)
+
+
+def take(request: Request, source: Table | Reading) -> ImportResult:
+    """Take a source in: good rows into the base or the order store, bad ones into a file with their reasons.
+
+    Raises:
+        InputError: The source cannot be understood, or `strict` and a row was refused. Nothing is taken over then.
+        StateError: Another import of customers is under way, or was interrupted.
+    """
+    if request.kind == "customers":
+        if (known := nothing_new(request)) is not None:
+            return same_again(known)
+        if not request.dry_run:
+            _none_running(request.name)
+    threads = 1 if request.kind == "customers" else staging.THREADS
+    with folder_of_its_own() as folder, staging.engine(folder, threads=threads) as engine:
+        sieve = _sifted(request, source, engine, folder)
+        if not request.sha256:
+            request = replace(request, sha256=sieve.staged.digest())
+            if (known := earlier(request.kind, request.sha256)) is not None:
+                return same_again(known)
+        rejects = Rejects(folder / "rejects.csv")
+        rejects.write(sieve.refused(), source.header)
+        listed = _hand_over(rejects, request)
+        good = sieve.count()
+        if not good and not rejects.count:
+            raise InputError("the file has a header but no rows", place=request.name, remedy="Export it again")
+        if request.strict:
+            rejects.none_allowed(request.name, good, listed)
+        if request.kind == "customers":
+            return _take_customers(request, sieve, rejects, good, listed)
+        return _take_facts(request, sieve, rejects, good, listed)
+
+
+def go_on(actor: Actor, entry: Import, progress: Progress) -> ImportResult:
+    """Go on with an interrupted import of customers where it stopped.
+
+    Raises:
+        StateError: It is not one, or somebody is going on with it already.
+    """
+    _claim(entry)
+    folder = root().parent / str(entry.staged)
+    plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    with staging.engine(folder, threads=1) as engine:
+        staged = staging.load(engine, StagedFile.restore(plan["file"]), folder)
+        understanding = Understanding.restore(plan["understanding"], FIELDS[entry.kind])
+        sieve = Sieve(staged, understanding, entry.kind, folder, date.fromisoformat(plan["today"]))
+        merge = Merge(sieve, entry.id, entry.actor, plan["good"], entry.cursor, entry.accepted, entry.changed)
+        _run(merge, progress)
+    return _finished(actor, entry, merge, folder)
+
+
+def _sifted(request: Request, source: Table | Reading, engine: Any, folder: Path) -> Sieve:
+    fields = FIELDS[request.kind]
+    if isinstance(source, Reading):
+        staged = staging.stage(engine, source, folder, request.name)
+        understood = as_made(source.how, staged.file.header, fields)
+    else:
+        places = columns(fields, source.header, request.overrules.columns, request.name)
+        staged = staging.stage(engine, source, folder, request.name)
+        understood = understand(source, fields, places, evidence_of(staged, fields, places), request.overrules)
+    return Sieve(staged, understood, request.kind, folder, config.today())
+
+
+def _take_customers(request: Request, sieve: Sieve, rejects: Rejects, good: int, listed: Path | None) -> ImportResult:
+    how = sieve.understanding.how
+    if request.dry_run or not good:
+        merge = Merge(sieve, None, request.actor.name, good)
+        merge.run(request.progress)
+        return _result(request, None, merge, rejects, how, listed)
+    write_plan(sieve, good)
+    entry = _enter(request, how, good, rejects, sieve.folder)
+    merge = Merge(sieve, entry.id, request.actor.name, good)
+    _run(merge, request.progress)
+    finished = _finished(request.actor, entry, merge, sieve.folder, request.overrules)
+    return _result(request, finished.import_id, merge, rejects, how, listed)
+
+
+def _result(
+    request: Request,
+    entry_id: int | None,
+    merge: Merge,
+    rejects: Rejects,
+    how: dict[str, Any],
+    listed: Path | None,
 ) -> ImportResult:
-    """Add new customers and correct changed ones, all in one transaction. Fields the file lacks stay as they are."""
-    if dry_run:
-        return sieve.result(source, None, *_pass_customers(sieve.sift(records), lambda changed: None))
-    with transaction() as work:
-        entry = source.entry()
-        work.session.add(entry)
-        work.session.flush()
-        accepted, unchanged = _pass_customers(sieve.sift(records), lambda changed: _write(changed, entry.id))
-        if not accepted:
-            work.session.delete(entry)
-            return sieve.result(source, None, 0, unchanged)
-        entry.unchanged = unchanged
-        _finish(work, source, entry, accepted, sieve.refused)
-        return sieve.result(source, entry.id, accepted, unchanged)
+    return ImportResult(
+        entry_id,
+        request.kind,
+        merge.accepted,
+        merge.unchanged,
+        rejects.count,
+        how,
+        rejects.errors,
+        listed,
+        merge.changed,
+    )
 
 
-def take_facts(source: Source, records: Iterable[Any], sieve: Sieve, *, dry_run: bool) -> ImportResult:
-    """Write orders or touches to a file of the order store, durably, then name it in a committed import."""
-    good = sieve.sift(records)
-    first = next(good, None)
-    if dry_run or first is None:
-        for _ in good:
-            pass  # counted as they pass
-        return sieve.result(source, None, sieve.passed, 0)
-    facts = store()
-    name = facts.add(source.kind, chain([first], good))
+def _run(merge: Merge, progress: Progress) -> None:
+    """Whatever stops it, the import can be gone on with at once."""
+    try:
+        merge.run(progress)
+    except StateError:
+        raise
+    except BaseException:
+        with transaction() as work:
+            work.session.execute(
+                sa.update(Import)
+                .where(Import.id == merge.entry_id, Import.state == "running")
+                .values(lease_until=clock.now())
+            )
+        raise
+
+
+def _enter(request: Request, how: dict[str, Any], good: int, rejects: Rejects, folder: Path) -> Import:
+    """Enter an import of customers as running.
+
+    Raises:
+        StateError: Another one is.
+    """
     try:
         with transaction() as work:
-            how = {**source.how, "customers_not_in_base": _strangers(facts.refs(name))}
-            entry = source.entry()
-            entry.reading, entry.fact_file = how, name
+            _none_running(request.name)
+            entry = _entry(request, how, rejects)
+            entry.state, entry.total, entry.accepted = "running", good, 0
+            entry.lease_until = clock.now() + LEASE
+            entry.staged = f"{folder.parent.name}/{folder.name}"
             work.session.add(entry)
-            work.session.flush()
-            _finish(work, source, entry, sieve.passed, sieve.refused)
-            return sieve.result(source, entry.id, sieve.passed, 0, how)
     except IntegrityError as error:
         raise StateError(
-            "somebody else has just imported the same file", place=source.path.name, remedy="There is nothing to do"
+            "somebody else has just begun to import customers", place=request.name, remedy="Wait until that is done"
         ) from error
+    return entry
 
 
-def _finish(work: Transaction, source: Source, entry: Import, accepted: int, rejected: int) -> None:
-    entry.accepted, entry.rejected = accepted, rejected
+def _entry(request: Request, how: dict[str, Any], rejects: Rejects) -> Import:
+    return Import(
+        kind=request.kind,
+        filename=request.name[:255],
+        sha256=request.sha256,
+        importer=request.importer,
+        reading=how,
+        actor=request.actor.name,
+        at=clock.now(),
+        accepted=0,
+        unchanged=0,
+        rejected=rejects.count,
+        upload=request.upload or None,
+    )
+
+
+def _finished(
+    actor: Actor, entry: Import, merge: Merge, folder: Path, overrules: Overrules | None = None
+) -> ImportResult:
+    """Close an import of which all is taken over. One that changed nothing is none."""
+    entry_id: int | None = entry.id
+    kept = keep_rejects(folder, entry.id)
+    with transaction() as work:
+        work.session.refresh(entry)
+        if merge.accepted:
+            entry.state, entry.staged, entry.lease_until, entry.rejects = "done", None, None, kept
+            if overrules is not None:
+                entry.reading = {**entry.reading, _AFTER: _mark_of(overrules, _customers())}
+            _tell(work, actor, entry)
+        else:
+            entry_id = None
+            work.session.delete(entry)
+    rejected, how = entry.rejected, entry.reading
+    shutil.rmtree(folder, ignore_errors=True)
+    if entry_id is None and kept:
+        (root().parent / kept).unlink(missing_ok=True)
+    return ImportResult(entry_id, "customers", merge.accepted, merge.unchanged, rejected, how, [], None, merge.changed)
+
+
+def _take_facts(request: Request, sieve: Sieve, rejects: Rejects, good: int, listed: Path | None) -> ImportResult:
+    """Write orders or touches to a file of the order store, durably, then name it in a committed import."""
+    how = sieve.understanding.how
+    if request.dry_run or not good:
+        return ImportResult(None, request.kind, good, 0, rejects.count, how, rejects.errors, listed)
+    how = {**how, "customers_not_in_base": strangers(sieve)}
+    rows = sieve.folder / "rows.parquet"
+    sieve.staged.engine.execute(
+        f"COPY ({fact_rows(sieve)}) TO '{str(rows).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, COMPRESSION zstd)"
+    )
+    request.progress(good, good)
+    name = store().take(request.kind, rows)
+    try:
+        with transaction() as work:
+            entry = _entry(request, how, rejects)
+            entry.fact_file, entry.total, entry.accepted = name, good, good
+            work.session.add(entry)
+            work.session.flush()
+            entry.rejects = keep_rejects(sieve.folder, entry.id)
+            _tell(work, request.actor, entry)
+            entry_id = entry.id
+    except IntegrityError as error:
+        raise StateError(
+            "somebody else has just imported the same file", place=request.name, remedy="There is nothing to do"
+        ) from error
+    return ImportResult(entry_id, request.kind, good, 0, rejects.count, how, rejects.errors, listed)
+
+
+def _tell(work: Any, actor: Actor, entry: Import) -> None:
     record(
-        source.actor,
+        actor,
         "imported",
         f"import:{entry.id}",
-        kind=source.kind,
-        file=source.path.name,
-        sha256=source.sha256,
-        accepted=accepted,
-        rejected=rejected,
+        kind=entry.kind,
+        file=entry.filename,
+        sha256=entry.sha256,
+        accepted=entry.accepted,
+        rejected=entry.rejected,
     )
-    work.emit(ImportFinished(entry.id, source.kind, accepted, rejected))
+    work.emit(ImportFinished(entry.id, entry.kind, entry.accepted, entry.rejected))
 
 
-def _pass_customers(
-    records: Iterable[CustomerRecord], write: Callable[[list[CustomerRecord]], None]
-) -> tuple[int, int]:
-    """Write those that are new or changed; the numbers of written and unchanged ones."""
-    accepted = unchanged = 0
-    for batch in batches(records, 500):
-        refs = [found.ref for found in batch]
-        digests = sa.select(Customer.ref, Customer.digest).where(Customer.ref.in_(refs))
-        known = {row.ref: row.digest for row in db.session.execute(digests)}
-        changed = [found for found in batch if known.get(found.ref) != found.digest]
-        write(changed)
-        accepted += len(changed)
-        unchanged += len(batch) - len(changed)
-    return accepted, unchanged
+def _none_running(name: str) -> None:
+    """Let pass if no import of customers is under way or interrupted.
 
-
-def _write(changed: list[CustomerRecord], import_id: int) -> None:
-    if not changed:
+    Raises:
+        StateError: One is.
+    """
+    entry = db.session.scalar(sa.select(Import).where(Import.kind == "customers", Import.state == "running"))
+    if entry is None:
         return
-    at = clock.now()
-    rows = [
-        {"ref": found.ref, **found.fields, "digest": found.digest, "import_id": import_id, "updated_at": at}
-        for found in changed
-    ]
-    upsert(Customer, rows, "ref", (name for name in rows[0] if name != "ref"))
+    done, since = entry.accepted + entry.unchanged, f"{entry.at:%Y-%m-%d %H:%M} UTC"
+    how_far = f"{done:,} of {entry.total or 0:,} rows are done"
+    if entry.lease_until is not None and entry.lease_until > clock.now():
+        raise StateError(
+            f"{entry.actor} is importing customers from {entry.filename} since {since}; {how_far}",
+            place=name,
+            remedy="Wait until that is done",
+        )
+    raise StateError(
+        f"import {entry.id} of {entry.filename}, begun by {entry.actor} at {since}, was interrupted; {how_far}",
+        place=name,
+        remedy=f"Go on with it (pilot import --resume {entry.id}) or undo it (pilot import --undo {entry.id}) first",
+    )
 
 
-def _strangers(refs: Iterable[str]) -> int:
-    """How many of these customers are not in the base (yet)."""
-    missing = 0
-    for batch in batches(refs, 500):
-        known = db.session.scalar(sa.select(sa.func.count()).where(Customer.ref.in_(batch)))
-        missing += len(batch) - (known or 0)
-    return missing
+def _claim(entry: Import) -> None:
+    now = clock.now()
+    with transaction() as work:
+        told: Any = work.session.execute(
+            sa.update(Import)
+            .where(Import.id == entry.id, Import.state == "running", Import.lease_until <= now)
+            .values(lease_until=now + LEASE)
+        )
+        if not told.rowcount:
+            running = entry.state == "running"
+            raise StateError(
+                f"import {entry.id} is being worked on" if running else f"import {entry.id} is {entry.state}",
+                remedy="Wait until that is done" if running else "Only an interrupted import can be gone on with",
+            )
+        work.session.refresh(entry)
 
 
-def _inert(text: str) -> str:
-    """The text so that no spreadsheet takes it for a formula; a mere number is none."""
-    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
+def _hand_over(rejects: Rejects, request: Request) -> Path | None:
+    """A copy of the refused rows where the person wants it."""
+    if request.rejects is None or not rejects.count:
+        return None
+    request.rejects.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(rejects.path, request.rejects)
+    return request.rejects

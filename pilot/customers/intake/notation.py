@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -47,14 +47,16 @@ class Numbers:
     evident: bool
 
     @classmethod
-    def detect(cls, texts: Iterable[str], likely: str) -> Numbers:
+    def detect(cls, texts: Iterable[str] | Mapping[str, int], likely: str) -> Numbers:
         """Find the decimal sign.
 
         Args:
-            texts: The values of the whole file.
+            texts: The values of the whole file, or how often each of them stands in it.
             likely: The sign to take where no value decides, as in a column of whole numbers.
         """
-        votes = Counter(map(_decimal_of, texts))
+        votes: Counter[str] = Counter()
+        for text, count in Counter(texts).items():
+            votes[_decimal_of(text)] += count
         if votes[","] == votes["."]:
             return cls(likely, evident=not votes["either"])
         return cls("," if votes[","] > votes["."] else ".", evident=True)
@@ -100,20 +102,20 @@ class Days:
     evident: bool
 
     @classmethod
-    def detect(cls, texts: Iterable[str]) -> Days:
+    def detect(cls, texts: Iterable[str] | Mapping[str, int]) -> Days:
         """Find the order of day, month and year.
 
         Day first is taken where no value decides between day and month.
         """
         votes: Counter[str] = Counter()
         shapes: Counter[str] = Counter()
-        for text in texts:
+        for text, count in Counter(texts).items():
             if found := _YEAR_LAST.fullmatch(text):
                 first, sign, second = int(found[1]), found[2], int(found[3])
-                shapes[f"last{sign}"] += 1
-                votes["day" if first > 12 else "month" if second > 12 else "either"] += 1
+                shapes[f"last{sign}"] += count
+                votes["day" if first > 12 else "month" if second > 12 else "either"] += count
             elif found := _YEAR_FIRST.fullmatch(text):
-                shapes[f"first{found[2]}"] += 1
+                shapes[f"first{found[2]}"] += count
         shape = shapes.most_common(1)[0][0] if shapes else "first-"
         sign = shape.removeprefix("last").removeprefix("first")
         if shape.startswith("first"):

@@ -2,6 +2,122 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from contextlib import suppress
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from pilot.accounts.guards import acting, requires
+from pilot.config import LANGUAGES
+from pilot.customers import completion, listforms, listing, service
+from pilot.customers.completion import WORKERS, FieldErrors, Task
+from pilot.customers.listkeys import GAPS
+from pilot.customers.wording import FIELD_NAMES
+from pilot.errors import InputError, StateError
 
 bp = Blueprint("completion", __name__, url_prefix="/completion")
+
+
+@bp.get("")
+@requires("operations", *WORKERS)
+def home() -> ResponseReturnValue:
+    """How far the work list is, for operations; whoever works it goes straight to work."""
+    if not acting().may("operations"):
+        return redirect(url_for("completion.work"))
+    return _progress_page()
+
+
+@bp.post("/list")
+@requires("operations")
+def build() -> ResponseReturnValue:
+    """Make the work list anew."""
+    query, errors = listforms.read(request.form)
+    try:
+        if errors:
+            raise FieldErrors(errors)
+        completion.build(acting(), request.form.getlist("field"), query)
+    except InputError as error:
+        return _progress_page(error), 400
+    return redirect(url_for("completion.home"))
+
+
+@bp.get("/work")
+@requires(*WORKERS)
+def work() -> ResponseReturnValue:
+    """The customer claimed at present, or the way to the next; before that, the confidentiality text."""
+    text = _confidentiality()
+    if not completion.accepted(acting(), text):
+        return render_template(
+            "completion/accept.html", paragraphs=text.split("\n\n"), shown=completion.text_hash(text)
+        )
+    return _work_page(completion.claimed(acting()), nothing="nothing" in request.args)
+
+
+@bp.post("/accept")
+@requires(*WORKERS)
+def accept() -> ResponseReturnValue:
+    """Accept the confidentiality text that was shown."""
+    with suppress(StateError):  # a text that has changed is shown again, as it is now
+        completion.accept(acting(), _confidentiality(), request.form.get("shown", ""))
+    return redirect(url_for("completion.work"))
+
+
+@bp.post("/next")
+@requires(*WORKERS)
+def following() -> ResponseReturnValue:
+    """Claim the next customer."""
+    task = completion.claim(acting(), _confidentiality())
+    return redirect(url_for("completion.work", nothing=None if task else 1))
+
+
+@bp.post("/<int:number>")
+@requires(*WORKERS)
+def settle(number: int) -> ResponseReturnValue:
+    """Save what was found out, give the customer back, or say why nothing can be found out."""
+    form = request.form
+    try:
+        if form.get("do") == "impossible":
+            completion.give_up(acting(), number, form.get("note", ""))
+        elif form.get("do") == "back":
+            completion.give_back(acting(), number)
+            return redirect(url_for("completion.work"))
+        elif task := completion.save(acting(), number, form):
+            return _work_page(task, saved=True)
+    except FieldErrors as error:
+        return _work_page(completion.claimed(acting()), errors=error.errors), 400
+    return following()
+
+
+def _confidentiality() -> str:
+    return render_template("completion/confidentiality.txt").strip()
+
+
+def _work_page(
+    task: Task | None, *, errors: dict[str, str] | None = None, saved: bool = False, nothing: bool = False
+) -> str:
+    return render_template(
+        "completion/work.html",
+        task=task,
+        errors=errors or {},
+        entered=request.form,
+        saved=saved,
+        nothing=nothing,
+        longest=completion.LONGEST_NOTE,
+        codes=LANGUAGES,
+    )
+
+
+def _progress_page(error: InputError | None = None) -> str:
+    query, _errors = listforms.read(request.values)
+    return render_template(
+        "completion/progress.html",
+        progress=completion.progress(acting()),
+        error=error,
+        gaps=[(gap, FIELD_NAMES[gap]) for gap in GAPS],
+        chosen=request.form.getlist("field") or ["email", "phone"],
+        query=query,
+        segments={segment.key: segment.name for segment in service.segments()},
+        choices={
+            name: [(value, value) for value in listing.choices(name) if value] for name in ("region", "sales_rep")
+        },
+    )

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pilot.api import Importer, InputError, Reading, Row, RowError, hookimpl
-from pilot.customers.intake.delimited import Delimited, Record, head, understand
+from pilot.api import Importer, InputError, Reading, Row, RowError, Table, hookimpl
+from pilot.customers.intake.delimited import DELIMITERS, head, understand
 from pilot.customers.intake.fields import FIELDS, Content, Field, plain
-from pilot.customers.intake.notation import Days, Numbers
+from pilot.customers.intake.understanding import (
+    Overrules,
+    check_mapping,
+    columns,
+    evidence_in,
+    familiar,
+    rows,
+)
+from pilot.customers.intake.understanding import understand as understand_table
+from pilot.plugins.builtin.tables import ParquetFile, Workbook
 
-_DISTINCT = 100_000
-"""So many different values of a column are looked at to find out how it is written."""
-_WORDS_SHOWN = 12
-ASSUMED = " (assumed: no value in the file decides it)"
 _DELIMITER_NAMES = {";": "semicolon", ",": "comma", "\t": "tab", "|": "vertical bar"}
 
 
 @hookimpl
 def register_importers() -> list[type[Importer]]:
     """The file importers. Of those that recognise a file the last registered reads it: the general one is first."""
-    return [CsvFile, OnlineRetail]
+    return [CsvFile, OnlineRetail, Workbook, ParquetFile]
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class CsvFile(Importer):
 
     Attributes:
         columns: Their column by our field name, where the names are not known well enough to be found.
+        encoding: Name of the encoding; found out where it is empty.
+        delimiter: What separates the columns; found out where it is empty.
     """
 
     key: ClassVar[str] = "csv"
@@ -39,14 +46,29 @@ class CsvFile(Importer):
     kinds: ClassVar[frozenset[str]] = frozenset(FIELDS)
 
     columns: dict[str, str] = field(default_factory=dict)
+    encoding: str = ""
+    delimiter: str = ""
 
     def recognises(self, path: Path) -> bool:
         """Whether it begins like text of several columns."""
-        return any(delimiter in head(path) for delimiter in _DELIMITER_NAMES)
+        return any(delimiter in head(path) for delimiter in (*DELIMITERS, *self.delimiter))
 
-    def read(self, path: Path, kind: str) -> Reading:
-        """Open the file; encoding, delimiter, decimal sign and date order are found from the whole of it."""
-        return _read(path, FIELDS[kind], self.columns)
+    def read(self, path: Path, kind: str) -> Table:
+        """Open the file; encoding and delimiter are found from the whole of it, unless they are told."""
+        return _table(path, FIELDS[kind], self.columns, self.encoding, self.delimiter)
+
+
+def _table(
+    path: Path, fields: Sequence[Field], mapping: Mapping[str, str], encoding: str = "", delimiter: str = ""
+) -> Table:
+    check_mapping(fields, mapping)
+    found = understand(path, familiar(fields, mapping), encoding=encoding, delimiter=delimiter)
+    how = {
+        "encoding": found.encoding,
+        "delimiter": _DELIMITER_NAMES.get(found.delimiter, found.delimiter),
+    }
+    likely = "," if found.delimiter == ";" else "."
+    return Table(found.header, how, found.records, text=found.simple, likely_decimal=likely)
 
 
 _CUSTOMER = Field("customer_ref", "customer", needed=True, columns=("customerid",))
@@ -80,11 +102,11 @@ class OnlineRetail(Importer):
     def read(self, path: Path, kind: str) -> Reading:
         """Open the file for its invoice lines, or for the customers they tell of."""
         if kind == "customers":
-            reading = _read(path, (_CUSTOMER, _COUNTRY), {})
+            reading = _read(path, (_CUSTOMER, _COUNTRY))
             how = {**reading.how, "derived": "one customer per id; name and e-mail address are made up"}
             rows = _derived_customers(reading.rows)
             return Reading({**how, "columns": _renamed(how["columns"])}, rows, reading.header)
-        reading = _read(path, _INVOICE_LINE, {})
+        reading = _read(path, _INVOICE_LINE)
         columns = {**reading.how["columns"], "amount": "Quantity x UnitPrice"}
         return Reading({**reading.how, "columns": columns}, map(_order_line, reading.rows), reading.header)
 
@@ -133,191 +155,16 @@ def _whole(number: str) -> str:
     return number.removesuffix(".0")
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """One column to be read: whose field it is, where it stands, how its cells are read, and what else is wrong."""
-
-    field: str
-    index: int
-    read: Callable[[str], str | None] | None
-    complaint: str
-
-
-_Readers = dict[str, tuple[Callable[[str], str | None], str]]
-
-
-def _read(path: Path, fields: Sequence[Field], mapping: Mapping[str, str]) -> Reading:
-    """Open a delimited file for these fields.
+def _read(path: Path, fields: Sequence[Field]) -> Reading:
+    """Open a delimited file for these fields, its rows read one by one.
 
     Raises:
         InputError: The file cannot be read, or a needed column is missing.
     """
-    _check_mapping(fields, mapping)
-    table = understand(path, lambda header: len(_match(fields, header, mapping)))
-    places = _match(fields, table.header, mapping)
-    _check_columns(table, fields, places, mapping)
-    distinct = _survey(table, fields, places)
-    likely = "," if table.delimiter == ";" else "."
-    how: dict[str, Any] = {
-        "encoding": table.encoding,
-        "delimiter": _DELIMITER_NAMES[table.delimiter],
-        "columns": {name: table.header[index] for name, index in places.items()},
-        "not_read": [name for index, name in enumerate(table.header) if name and index not in places.values()],
-    }
-    readers = _readers(fields, distinct, likely, how)
-    columns = [_Column(name, index, *readers.get(name, (None, ""))) for name, index in places.items()]
-    return Reading(how, _rows(table, columns), table.header)
-
-
-def _check_mapping(fields: Sequence[Field], mapping: Mapping[str, str]) -> None:
-    names = [known.name for known in fields]
-    for name in mapping:
-        if name not in names:
-            raise InputError(
-                f"the column map names an unknown field {name!r}", remedy=f"The fields are {', '.join(names)}"
-            )
-
-
-def _match(fields: Sequence[Field], header: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int]:
-    """Which column each field is in. A mapped column is taken by its exact name; no column serves two fields."""
-    places = {name: header.index(column) for name, column in mapping.items() if column in header}
-    plainly = [plain(column) for column in header]
-    for wanted in fields:
-        if wanted.name in mapping:
-            continue
-        free = (
-            plainly.index(column)
-            for column in wanted.columns
-            if column in plainly and plainly.index(column) not in places.values()
-        )
-        if (index := next(free, None)) is not None:
-            places[wanted.name] = index
-    return {known.name: places[known.name] for known in fields if known.name in places}
-
-
-def _check_columns(
-    table: Delimited, fields: Sequence[Field], places: Mapping[str, int], mapping: Mapping[str, str]
-) -> None:
-    place = f"{table.path.name}, line 1"
-    found = f"Columns found: {', '.join(name or '(no name)' for name in table.header)}"
-    for name, column in mapping.items():
-        if name not in places:
-            raise InputError(
-                f"there is no column {column!r}, which the map gives for {name}", place=place, remedy=found
-            )
-    missing = [known for known in fields if known.needed and known.name not in places]
-    if missing:
-        labels = ", ".join(f"{known.label} ({known.name})" for known in missing)
-        wanted = ", ".join(f'{known.name} = "…"' for known in missing)
-        raise InputError(
-            f"no column was found for {labels}",
-            place=place,
-            remedy=f"{found}. Say which is meant in a file with the line {wanted}, and give it with --map",
-        )
-    for name, index in places.items():
-        if table.header.count(table.header[index]) > 1:
-            raise InputError(
-                f"two columns are called {table.header[index]!r}, which is read as {name}",
-                place=place,
-                remedy="Rename or remove one of them",
-            )
-
-
-def _survey(table: Delimited, fields: Sequence[Field], places: Mapping[str, int]) -> dict[str, set[str]]:
-    """The different values of each column whose way of writing must be found out; of days without the time.
-
-    Raises:
-        InputError: There is no row below the header.
-    """
-    distinct = {
-        known.name: set[str]() for known in fields if known.content is not Content.TEXT and known.name in places
-    }
-    days = {known.name for known in fields if known.content is Content.DAY}
-    looked_at = [(places[name], values, name in days) for name, values in distinct.items()]
-    width, rows = len(table.header), 0
-    for _, _, cells, _ in table.records():
-        rows += 1
-        if len(cells) < width:
-            continue
-        for index, values, is_day in looked_at:
-            if len(values) < _DISTINCT:
-                text = cells[index].strip()
-                values.add(text.partition(" ")[0].partition("T")[0] if is_day else text)
-    if not rows:
-        raise InputError("the file has a header but no rows", place=table.path.name, remedy="Export it again")
-    return {name: values - {""} for name, values in distinct.items()}
-
-
-def _readers(fields: Sequence[Field], distinct: Mapping[str, set[str]], likely: str, how: dict[str, Any]) -> _Readers:
-    """How the cells of each column are read, with the complaint about one that cannot be; all noted in `how`.
-
-    Numbers and days are written one way in the whole file, so all such columns decide together.
-    """
-    readers: _Readers = {}
-    by_content = {
-        content: [known.name for known in fields if known.content is content and known.name in distinct]
-        for content in Content
-    }
-    if names := by_content[Content.NUMBER]:
-        numbers = Numbers.detect(set().union(*(distinct[name] for name in names)), likely)
-        how["numbers"] = _noted(numbers, numbers.evident)
-        readers |= dict.fromkeys(names, (numbers.read, f"is not a number with a {numbers}"))
-    if names := by_content[Content.DAY]:
-        days = Days.detect(set().union(*(distinct[name] for name in names)))
-        how["days"] = _noted(days, days.evident)
-        readers |= dict.fromkeys(names, (days.read, f"is not a day written {days}"))
-    for known in fields:
-        if known.content is Content.WORD and known.name in distinct:
-            read = _word_reader(known)
-            readers[known.name] = (read, "")
-            shown = sorted(distinct[known.name])[:_WORDS_SHOWN]
-            how.setdefault("words", {})[known.name] = {word: read(word) for word in shown}
-    return readers
-
-
-def _noted(notation: object, evident: bool) -> str:
-    return f"{notation}" if evident else f"{notation}{ASSUMED}"
-
-
-def _word_reader(known: Field) -> Callable[[str], str]:
-    met: dict[str, str] = {}
-
-    def read(text: str) -> str:
-        if text not in met:
-            if len(met) > _DISTINCT:
-                met.clear()
-            met[text] = known.words.get(plain(text), text if known.otherwise is None else known.otherwise)
-        return met[text]
-
-    return read
-
-
-def _rows(table: Delimited, columns: Sequence[_Column]) -> Iterator[Row | RowError]:
-    width = len(table.header)
-    for record in table.records():
-        found = len(record.cells)
-        if record.fault:
-            yield _unusable(record, record.fault)
-        elif found != width and (found < width or any(record.cells[width:])):
-            yield _unusable(record, f"the row has {found} columns, the header has {width}")
-        else:
-            yield _row(record.line, record.cells, columns, table.header)
-
-
-def _row(line: int, cells: Sequence[str], columns: Sequence[_Column], header: Sequence[str]) -> Row | RowError:
-    values = {}
-    for column in columns:
-        text = cells[column.index].strip()
-        if text and column.read is not None:
-            read = column.read(text)
-            if read is None:
-                return RowError(line, header[column.index], text, column.complaint, cells)
-            text = read
-        values[column.field] = text
-    return Row(line, values, cells)
-
-
-def _unusable(record: Record, reason: str) -> RowError:
-    if record.last_line > record.line:
-        reason += f"; lines {record.line} to {record.last_line} were read as one row"
-    return RowError(record.line, "", ";".join(record.cells)[:200], reason, record.cells)
+    table = _table(path, fields, {})
+    places = columns(fields, table.header, {}, path.name)
+    if next(table.records(), None) is None:
+        raise InputError("the file has a header but no rows", place=path.name, remedy="Export it again")
+    evidence = evidence_in(table.records(), len(table.header), fields, places)
+    understanding = understand_table(table, fields, places, evidence, Overrules())
+    return Reading(understanding.how, rows(table, understanding), table.header)

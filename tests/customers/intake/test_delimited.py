@@ -6,8 +6,7 @@ import pytest
 
 from pilot.customers.intake.delimited import Delimited, understand
 from pilot.errors import InputError
-
-from ..conftest import Write
+from tests.customers.conftest import Write
 
 
 def cells(table: Delimited) -> list[list[str]]:
@@ -89,7 +88,7 @@ def test_a_gz_that_was_cut_off_says_so(tmp_path: Path) -> None:
     [
         (b"", "the file is empty"),
         (b" \n\n", "the file is empty"),
-        (b"PK\x03\x04...", r"this is an Excel workbook \(XLSX\).*save it as CSV"),
+        (b"PK\x03\x04...", r"this is a spreadsheet \(XLSX, ODS\).*imported as it is"),
         ("no;name\n1;Rossi\n".encode("utf-16"), "UTF-16"),
         (b"no:name\n1:Rossi\n", r"line 1: only one column was found: 'no:name'.*semicolons, commas, tabs"),
         (
@@ -138,5 +137,5 @@ def test_letters_of_an_unknown_encoding_are_a_sentence(write: Write) -> None:
     with pytest.raises(InputError) as caught:
         list(table.records())
     assert str(caught.value) == (
-        "a.csv: its letters are in none of the encodings that are known here. Save the file as CSV (UTF-8) and import that."
+        "a.csv: its letters are in none of the encodings that are known here. Say which encoding it is in, or export it again in UTF-8."
     )

@@ -13,8 +13,7 @@ from pilot.customers.orderstore import store
 from pilot.customers.service import import_file
 from pilot.db import db
 from pilot.errors import Forbidden, InputError
-
-from ..conftest import Write
+from tests.customers.conftest import Write
 
 CUSTOMERS = ("Customer no;Name;E-mail;City", "C1;Rossi;rossi@example.com;Forlì", "C2;Żurek;;Łódź")
 ORDERS = ("Customer no;Order no;Date;Amount;Status", "C1;A1;31/12/2025;10,50;shipped", "C2;A2;01/02/2026;3,00;void")
@@ -186,7 +185,7 @@ def test_an_importer_must_read_that_kind(sqlite_app: Flask, operator: Actor, wri
 def test_a_workbook_renamed_is_told_apart(sqlite_app: Flask, operator: Actor, tmp_path: Path) -> None:
     path = tmp_path / "base.csv"
     path.write_bytes(b"PK\x03\x04\x14\x00\x06\x00")
-    with pytest.raises(InputError, match="an Excel workbook"):
+    with pytest.raises(InputError, match="the workbook is damaged"):
         import_file(operator, "customers", path)
 
 

@@ -16,8 +16,7 @@ from pilot.accounts.service import Actor
 from pilot.customers.intake.commands import import_
 from pilot.customers.service import import_file
 from pilot.errors import CheckFailed, InputError
-
-from ..conftest import Write
+from tests.customers.conftest import Write
 
 ORDERS = "Customer no;Order no;Date;Amount;Note"
 TOUCHES = "Customer no;Date;Channel;Kind;Minutes"

@@ -1,0 +1,77 @@
+"""A trial of an order engine: every question on a handful of facts whose answers are known."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pilot.customers.engines import Facts, Measure, Member, OrderEngine, Piece
+
+_DAY = date(2026, 3, 31)
+_FIRST = [
+    ("C1", "A1", date(2026, 1, 5), Decimal("10.25"), False),
+    ("C1", "A1", date(2026, 1, 5), Decimal("0.75"), False),
+    ("C1", "A2", date(2026, 2, 5), Decimal("5"), False),
+    ("C2", "A3", date(2026, 2, 6), Decimal("7"), True),
+]
+_SECOND = [("C1", "A2", date(2026, 2, 7), Decimal("6"), False), ("C3", "A4", date(2026, 3, 1), Decimal("1"), False)]
+_TOUCHES = [("C2", date(2026, 3, 2), "field-rep", "visit", 30.0, Decimal("40.5"))]
+_UNITS = [("C1", "pilot", "north"), ("C2", "pilot", "north"), ("C3", "control", "south")]
+
+
+def faults(engine: OrderEngine) -> list[str]:
+    """What the engine answers wrongly, or why it could not be tried."""
+    with tempfile.TemporaryDirectory(prefix="engine-trial-") as folder:
+        root = Path(folder) / "store"
+        try:
+            first, second = engine.load(root, "orders", _FIRST), engine.load(root, "orders", _SECOND)
+            touches = engine.load(root, "touches", _TOUCHES)
+            facts = Facts(root, {"orders": [Piece(1, first), Piece(2, second)], "touches": [Piece(3, touches)]})
+            return [*_answers(engine, facts), *_generations(engine, root, first)]
+        except Exception as error:  # whatever a stranger's engine raises is what the author must learn
+            return [f"its trial broke off: {error!r}"]
+
+
+def _answers(engine: OrderEngine, facts: Facts) -> list[str]:
+    start, end = date(2026, 1, 1), date(2026, 4, 1)
+    members = [Member(1, "C1"), Member(2, "C2"), Member(4, "C4")]
+    with engine.study(facts, _DAY, members) as study:
+        profiles = [(row.id, row.frequency, row.cancelled, row.monetary, row.cost_year) for row in study.profiles()]
+        months = [(row.month - 2026 * 12, row.orders, row.customers, row.new) for row in study.months()]
+        cohorts = [tuple(row) for row in study.cohorts(2026 * 12)]
+        channels = [tuple(row) for row in study.channels()]
+        total = study.concentration([1]).total
+    revenue = [("control", "south", 1, 10_000, 10_000**2), ("pilot", "north", 2, 170_000, 170_000**2)]
+    checks: dict[str, tuple[Any, Any]] = {
+        "last_order_day": (engine.last_order_day(facts), date(2026, 3, 1)),
+        "sums": ([tuple(row) for row in engine.sums(facts, _UNITS, Measure.REVENUE, start, end)], revenue),
+        "rows_of": (engine.rows_of(facts, "orders", "C3"), [_SECOND[1][1:]]),
+        "profiles": (profiles, [(1, 2, 0, 17.0, 0.0), (2, 0, 1, 0.0, 40.5), (4, 0, 0, 0.0, 0.0)]),
+        "months": (months, [(0, 1, 1, 1), (1, 1, 1, 0), (2, 0, 0, 0)]),
+        "cohorts": (cohorts, [(2026 * 12, 0, 1), (2026 * 12, 1, 1)]),
+        "channels": (channels, [("field-rep", 1, 1, 30.0, 40.5)]),
+        "concentration": (total, Decimal(17)),
+    }
+    return [f"{name} answers {found!r}, not {right!r}" for name, (found, right) in checks.items() if found != right]
+
+
+def _generations(engine: OrderEngine, root: Path, piece: str) -> list[str]:
+    """A new generation leaves the old piece readable until it is swept."""
+    found = []
+    new = engine.rewrite(root, "orders", piece, {"C2"}, {"C1": "C9"})
+    if new is None or list(engine.refs(root, new)) != ["C9"]:
+        found.append("rewrite does not leave out and rename customers")
+    if engine.rewrite(root, "orders", piece, {"C7"}, {}) is not None:
+        found.append("rewrite makes a new piece where nothing changes")
+    engine.retire(root, piece)
+    kept: Callable[[], list[str]] = lambda: list(engine.refs(root, piece))  # noqa: E731
+    engine.sweep(root, {str(new)}, timedelta(hours=1))
+    if kept() != ["C1", "C2"]:
+        found.append("sweep takes a retired piece from those who may be reading it")
+    if engine.sweep(root, {str(new)}, timedelta(hours=-1)) < 1:
+        found.append("sweep leaves what does not count")
+    return found

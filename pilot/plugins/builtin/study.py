@@ -1,0 +1,200 @@
+"""What the built-in order engine finds out about the customers of a base, as plain SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from pilot.api import ChannelRow, CohortRow, Concentration, FactProfile, MonthRow, Study
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+PAGE = 5000
+SPAN = 1 << 22
+"""More than there are days from the year 1 to 9999."""
+YEAR = 12
+"""Months without an order after which a customer is counted as lost."""
+
+_SINGLE = """
+CREATE VIEW lines AS
+SELECT id, ordered_on AS day, amount, cancelled, 1 AS counts
+FROM orders JOIN members ON ref = customer_ref WHERE ordered_on <= DATE '{as_of}'
+"""
+# Where orders have several lines, an order counts on the first of its days only.
+_SEVERAL = """
+CREATE TEMP TABLE lines AS
+SELECT id, day, amount, cancelled,
+       (row_number() OVER (PARTITION BY id, order_ref, cancelled ORDER BY day) = 1)::INTEGER AS counts
+FROM (
+    SELECT id, order_ref, ordered_on AS day, cancelled, sum(amount) AS amount
+    FROM orders JOIN members ON ref = customer_ref WHERE ordered_on <= DATE '{as_of}'
+    GROUP BY id, order_ref, ordered_on, cancelled
+)
+"""
+# One row for each customer and day with orders, under one number that sorts by both: half the cost of two columns.
+_DAYS = f"""
+CREATE TEMP TABLE days AS
+SELECT id * {SPAN} + (day - DATE '0001-01-01') AS place, sum(counts) FILTER (NOT cancelled) AS orders,
+       sum(counts) FILTER (cancelled) AS cancelled, sum(amount) FILTER (NOT cancelled) AS revenue
+FROM lines GROUP BY place
+"""  # noqa: S608 - a number of ours
+_TOUCHED = """
+CREATE TEMP TABLE touched AS
+SELECT id, channel, count(*) AS touches, sum(CAST(minutes AS DECIMAL(18,4)))::DOUBLE AS minutes, sum(cost) AS cost
+FROM touches JOIN members ON ref = customer_ref
+WHERE happened_on > ($as_of::DATE - INTERVAL 1 YEAR)::DATE AND happened_on <= $as_of
+GROUP BY id, channel
+"""
+# `third` is the order day three before; the last of them is where a customer's last three intervals begin.
+_KNOWN = f"""
+CREATE TEMP TABLE known AS
+WITH walked AS (
+    SELECT place // {SPAN} AS id, place, orders, revenue, lag(place, 3) OVER (ORDER BY place) AS third,
+           DATE '0001-01-01' + (place % {SPAN})::INTEGER AS day
+    FROM days WHERE revenue IS NOT NULL
+), bought AS (
+    SELECT id, sum(orders) AS frequency, sum(revenue) AS monetary, sum(revenue) FILTER (day > $year) AS revenue_year,
+           sum(revenue) FILTER (day > $year_before AND day <= $year) AS revenue_before, min(day) AS first_order,
+           max(day) AS last_order, count(*) AS order_days, max(third) AS third
+    FROM walked GROUP BY id
+), withdrawn AS (
+    SELECT place // {SPAN} AS id, sum(cancelled) AS cancelled FROM days WHERE cancelled IS NOT NULL GROUP BY 1
+), called AS (
+    SELECT id, sum(touches)::INTEGER AS touches, sum(minutes) AS minutes, sum(cost) AS cost,
+           '{{' || string_agg(
+               to_json(channel)::VARCHAR || ': {{"touches": ' || touches || ', "minutes": ' || minutes
+               || ', "cost": ' || cost::DOUBLE || '}}', ', ' ORDER BY channel
+           ) || '}}' AS channels
+    FROM touched GROUP BY id
+)
+SELECT members.id, mark, peers, coalesce(frequency, 0)::INTEGER AS frequency,
+       coalesce(withdrawn.cancelled, 0)::INTEGER AS cancelled, coalesce(monetary, 0) AS monetary,
+       coalesce(revenue_year, 0) AS revenue_year, coalesce(revenue_before, 0) AS revenue_before, first_order, last_order,
+       coalesce(order_days, 0)::INTEGER AS order_days,
+       CASE WHEN order_days > 4 THEN DATE '0001-01-01' + (third % {SPAN})::INTEGER END AS recent_from,
+       coalesce(touches, 0) AS touches, coalesce(minutes, 0) AS minutes, coalesce(cost, 0) AS cost,
+       coalesce(channels, '{{}}') AS channels
+FROM members LEFT JOIN bought ON bought.id = members.id LEFT JOIN withdrawn ON withdrawn.id = members.id
+     LEFT JOIN called ON called.id = members.id
+"""  # noqa: S608 - a number of ours
+_PROFILES = """
+WITH compared AS (
+    SELECT peers, quantile_disc(revenue_year, 0.75) AS quartile, count(*) AS buyers
+    FROM known WHERE peers IS NOT NULL AND revenue_year > 0 GROUP BY peers
+), ranked AS (
+    SELECT id AS of, rank() OVER (ORDER BY revenue_year DESC) AS place FROM known WHERE revenue_year > 0
+)
+SELECT id, mark, frequency, cancelled, monetary::DOUBLE, revenue_year::DOUBLE, revenue_before::DOUBLE, first_order,
+       last_order, order_days, recent_from, touches, minutes, cost::DOUBLE, channels, quartile::DOUBLE,
+       coalesce(buyers, 0), place
+FROM known LEFT JOIN compared USING (peers) LEFT JOIN ranked ON of = id ORDER BY id
+"""
+_MONTHLY = f"""
+CREATE TEMP TABLE IF NOT EXISTS monthly AS
+SELECT *, min(month) OVER (PARTITION BY id) AS first,
+       coalesce(lead(month) OVER (PARTITION BY id ORDER BY month), 1000000) AS next
+FROM (
+    SELECT id, year(day) * 12 + month(day) - 1 AS month, sum(orders) AS orders, sum(revenue) AS revenue
+    FROM (
+        SELECT place // {SPAN} AS id, DATE '0001-01-01' + (place % {SPAN})::INTEGER AS day, orders, revenue
+        FROM days WHERE revenue IS NOT NULL
+    ) GROUP BY id, month
+)
+"""  # noqa: S608 - a number of ours
+_MONTHS = """
+SELECT month, sum(orders)::BIGINT, sum(revenue)::DOUBLE, count(*), count(*) FILTER (month = first)
+FROM monthly GROUP BY month
+"""
+# A customer is with us at the start of the twelve months after one with an order, or up to that of the next order.
+_STAYS = """
+SELECT month, sum(change)::BIGINT FROM (
+    SELECT month + 1 AS month, 1 AS change FROM monthly
+    UNION ALL SELECT least(next, month + $year) + 1, -1 FROM monthly
+) GROUP BY month
+"""
+_LOST = "SELECT month + $year, count(*) FROM monthly WHERE next > month + $year GROUP BY month"
+_COHORTS = """
+SELECT first, month - first, count(*) FROM monthly WHERE first >= $since GROUP BY ALL ORDER BY ALL
+"""
+_CHANNELS = """
+SELECT channel, count(*), sum(touches)::BIGINT, sum(minutes)::DOUBLE, sum(cost)::DOUBLE
+FROM touched GROUP BY channel ORDER BY sum(cost) DESC, channel
+"""
+# Places count from the best; the weight of a customer in the Gini index is its place from the least, in whole numbers.
+_CONCENTRATION = """
+WITH placed AS (
+    SELECT row_number() OVER best AS place, sum(revenue_year) OVER (best ROWS UNBOUNDED PRECEDING) AS running,
+           revenue_year, count(*) OVER () AS n
+    FROM known WINDOW best AS (ORDER BY revenue_year DESC)
+)
+SELECT list(running ORDER BY place) FILTER (list_contains($best, place)), sum(revenue_year), max(n),
+       sum((n - place + 1) * revenue_year)
+FROM placed
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DuckStudy(Study):
+    """Facts of the members of one connection. `members`, `orders` and `touches` are its tables."""
+
+    engine: DuckDBPyConnection
+    as_of: date
+
+    @classmethod
+    def of(cls, engine: DuckDBPyConnection, as_of: date) -> DuckStudy:
+        """Take the facts together by customer."""
+        day = {"as_of": as_of}
+        first = engine.execute("SELECT repeats FROM orders LIMIT 1").fetchone()
+        engine.execute((_SEVERAL if first and first[0] else _SINGLE).format(as_of=as_of.isoformat()))
+        engine.execute(_DAYS)
+        engine.execute(_TOUCHED, day)
+        years = "SELECT ($as_of::DATE - INTERVAL 1 YEAR)::DATE, ($as_of::DATE - INTERVAL 2 YEAR)::DATE"
+        year, year_before = engine.execute(years, day).fetchone() or (None, None)
+        engine.execute(_KNOWN, {"year": year, "year_before": year_before})
+        return cls(engine, as_of)
+
+    def profiles(self) -> Iterator[FactProfile]:
+        """In pages: the answer is never in memory as a whole."""
+        answer = self.engine.execute(_PROFILES)
+        while rows := answer.fetchmany(PAGE):
+            yield from map(FactProfile._make, rows)
+
+    def months(self) -> list[MonthRow]:
+        """Sums by month in SQL, running totals here."""
+        self._by_month()
+        found: dict[int, tuple[int, float, int, int]] = {row[0]: row[1:] for row in self._rows(_MONTHS)}
+        if not found:
+            return []
+        span = range(min(found), self.as_of.year * 12 + self.as_of.month)
+        changes, lost = dict(self._rows(_STAYS, year=YEAR)), dict(self._rows(_LOST, year=YEAR))
+        staying = accumulate(changes.get(month, 0) for month in span)
+        return [
+            MonthRow(month, *found.get(month, (0, 0.0, 0, 0)), at_start, lost.get(month, 0))
+            for month, at_start in zip(span, staying, strict=True)
+        ]
+
+    def cohorts(self, since: int) -> list[CohortRow]:
+        """By first month and months since."""
+        self._by_month()
+        return [CohortRow(*row) for row in self._rows(_COHORTS, since=since)]
+
+    def channels(self) -> list[ChannelRow]:
+        """By channel."""
+        return [ChannelRow(*row) for row in self._rows(_CHANNELS)]
+
+    def concentration(self, best: Sequence[int]) -> Concentration:
+        """One sort of all members."""
+        running, total, n, weighted = self._rows(_CONCENTRATION, best=list(best))[0]
+        gini = float(2 * weighted / (n * total)) - (n + 1) / n if total and total > 0 else None
+        return Concentration(running or [], total or Decimal(), gini)
+
+    def _by_month(self) -> None:
+        self.engine.execute(_MONTHLY)
+
+    def _rows(self, query: str, **values: Any) -> list[Any]:
+        return self.engine.execute(query, values).fetchall() if values else self.engine.execute(query).fetchall()
