@@ -117,7 +117,7 @@ def test_upgrade_makes_the_schema_and_changes_nothing_the_second_time(config: Ca
     assert tables - {"alembic_version"} == wanted
     answer = run(upgrade, app)
     assert answer.exit_code == 0
-    assert answer.stderr == "Nothing to do: the schema is up to date, revision 0001.\n"
+    assert answer.stderr == "Nothing to do: the schema is up to date, revision 0002.\n"
     with app.app_context():
         db.engine.dispose()
 
@@ -133,7 +133,7 @@ def test_a_data_folder_that_cannot_be_written_is_named(sqlite_app: Flask, monkey
 
 def test_plugins_are_listed_with_versions_and_parts(sqlite_app: Flask) -> None:
     listed = {plugin["name"]: plugin for plugin in json.loads(run(plugins, sqlite_app, "--json").stdout)}
-    assert "segment_rules: everyone" in listed["rules"]["parts"]
+    assert "segment_rules: revenue-below" in listed["rules"]["parts"]
     assert listed["rules"]["hooks"] == ["register_segment_rules"]
     assert listed["rules"]["version"].count(".") == 2
 

@@ -109,7 +109,7 @@ def _months(months: list[dict[str, Any]]) -> Picture:
         below.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=2, fontsize=7.5, borderpad=0)
         for axes in (above, below):
             axes.locator_params(axis="y", nbins=4)
-        step = max(1, len(months) // 5)
+        step = max(1, len(months) // 4 + 1)
         below.set_xticks(list(places)[::step], [_named(month["month"]) for month in months][::step])
         last = months[-1]
         alt = _(

@@ -55,7 +55,8 @@ class AllOf(_Combination):
 
     def sentence(self) -> str:
         """The rules, joined by `and`."""
-        return f" {_('and')} ".join(self._inner())
+        word = _("and")
+        return f" {word} ".join(self._inner())
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class AnyOf(_Combination):
 
     def sentence(self) -> str:
         """The rules, joined by `or`."""
-        return f" {_('or')} ".join(self._inner())
+        word = _("or")
+        return f" {word} ".join(self._inner())
 
 
 @dataclass(frozen=True)
