@@ -61,7 +61,7 @@ def _join(app: Flask) -> None:
     from pilot.customers.listkeys import follow
     from pilot.customers.movements import register_holds
     from pilot.customers.rebuild import work_off
-    from pilot.customers.service import keep_current, sweep_facts
+    from pilot.customers.service import keep_current, register_plans, sweep_facts
     from pilot.customers.story import register_story
     from pilot.experiments.service import (
         compose_notice,
@@ -70,6 +70,7 @@ def _join(app: Flask) -> None:
         pilot_names,
         register_plan_check,
         register_survey_lookup,
+        waiting_for_draw,
     )
     from pilot.experiments.story import tell as experiments_tell
     from pilot.mail.service import register_composers, send_batch
@@ -83,6 +84,7 @@ def _join(app: Flask) -> None:
     register_survey_lookup(app, latest_version)
     register_plan_check(app, check_plan)
     register_holds(app, held_customers)
+    register_plans(app, waiting_for_draw)
     register_story(app, experiments_tell)
     register_story(app, surveys_tell)
     register_pilots(app, Pilots(pilot_names, pilot_members))

@@ -15,6 +15,8 @@ Item = TypeVar("Item")
 
 BATCH = 1000
 _AT_ONCE = 5000
+WITHIN, BETWEEN = "\x1f", "\x1e"
+"""Signs that no value holds, between values that are told as one text."""
 
 
 def batches(items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
@@ -85,6 +87,23 @@ def look_up_between(
     cursor.execute(sql, (low, high))
     found: Sequence[tuple[Any, ...]] = cursor.fetchall()
     return found
+
+
+def joined_between(model: type[Model], key: str, low: str, high: str, column: str) -> str:
+    """Key and column of all rows whose key lies between these two, both included, by key, as one text.
+
+    `WITHIN` stands between key and column, `BETWEEN` between rows; NULL is an empty text.
+    """
+    mark = _mark()
+    join = "string_agg" if db.session.get_bind().dialect.name == "postgresql" else "group_concat"
+    sql = (
+        f"SELECT {join}(told, {mark}) FROM (SELECT {key} || {mark} || coalesce({column}, '') AS told "  # noqa: S608 - our names
+        f"FROM {_table(model).name} WHERE {key} >= {mark} AND {key} <= {mark} ORDER BY {key}) AS rows_told"
+    )
+    cursor = db.session.connection().connection.cursor()
+    cursor.execute(sql, (BETWEEN, WITHIN, low, high))
+    (found,) = cursor.fetchone() or ("",)
+    return found or ""
 
 
 def _table(model: type[Model]) -> Any:

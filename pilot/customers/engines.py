@@ -2,7 +2,8 @@
 
 The store (`pilot.customers.orderstore`) knows which pieces of facts count, because committed imports name them; an
 engine knows how pieces are kept and asked. What a later piece says of an order (its customer and number) replaces what
-earlier ones said; touches have no number, so those of a customer on one day through one channel of one kind do.
+earlier ones said, and so does what it says of a touch with a number. Touches often have none: then those of a customer
+on one day through one channel of one kind are replaced.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ SCHEMAS = {
         "kind": "VARCHAR",
         "minutes": "DOUBLE",
         "cost": "DECIMAL(18,4)",
+        "touch_ref": "VARCHAR",
     },
 }
-"""The columns of each kind of facts, in their order."""
+"""The columns of each kind of facts, in their order. Pieces of touches from before they had a number lack `touch_ref`."""
 
 IDENTITY = {
     "orders": ("customer_ref", "order_ref"),
     "touches": ("customer_ref", "happened_on", "channel", "kind"),
 }
-"""What a later piece replaces as a whole."""
+"""What a later piece replaces as a whole; of touches only those without a `touch_ref`, else by that and the customer."""
 
 SCALE = 10_000
 """Facts have four decimal places: times this they are whole numbers."""
@@ -203,7 +205,10 @@ class OrderEngine(Part):
 
     @abstractmethod
     def load(self, root: Path, kind: str, rows: Iterable[Sequence[Any]]) -> str:
-        """Keep rows (values in the order of `SCHEMAS`) as a new piece, durably; its name. Nothing stays on failure."""
+        """Keep rows (values in the order of `SCHEMAS`) as a new piece, durably; its name. Nothing stays on failure.
+
+        Rows of touches may leave off `touch_ref`, all of them.
+        """
 
     @abstractmethod
     def take(self, root: Path, kind: str, path: Path) -> str:
@@ -236,7 +241,7 @@ class OrderEngine(Part):
 
     @abstractmethod
     def rows_of(self, facts: Facts, kind: str, ref: str) -> list[tuple[Any, ...]]:
-        """The rows of one customer, newest first, without its number: values in the order of `SCHEMAS`."""
+        """The rows of one customer, newest first: values in the order of `SCHEMAS`, without its number and `touch_ref`."""
 
     @abstractmethod
     def last_order_day(self, facts: Facts) -> date | None:

@@ -231,7 +231,8 @@ class _Wanted:
         self._common = False
         self._searched = [self._said() if self._terms else sa.false()] if query.search.strip() else []
         self.conditions = [*_filters(query), *self._searched]
-        self._counted = _count(self.conditions) if self.conditions and not self._many_say_so() else None
+        self._sought = self._by_rarest()
+        self._counted = _count(self._sought) if self.conditions and not self._many_say_so() else None
 
     def count(self) -> tuple[int, bool]:
         """How many, and whether there are more."""
@@ -247,7 +248,7 @@ class _Wanted:
         return self._walked(start, descending, pace)
 
     def _sorted(self, start: Place | None, descending: bool) -> Iterator[Place]:
-        rows = db.session.execute(sa.select(self._key, ListedCustomer.customer_id).where(*self.conditions))
+        rows = db.session.execute(sa.select(self._key, ListedCustomer.customer_id).where(*self._sought))
         places = sorted(map(Place._make, rows), reverse=descending)
         if start is None:
             return iter(places)
@@ -274,6 +275,17 @@ class _Wanted:
         if not self._sqlite:
             return self.conditions
         return [*_filters(self._query, lambda name: _plus(name) if name != self._query.sort else None), *self._searched]
+
+    def _by_rarest(self) -> list[sa.ColumnElement[bool]]:
+        """The conditions so that SQLite seeks by the filter that the fewest meet, if it is known without counting long."""
+        asked = [name for name in _EQUAL if getattr(self._query, name)]
+        if not self._sqlite or len(asked) < 2:
+            return self.conditions
+        met = {name: _count([each])[0] for name, each in zip(asked, self.conditions, strict=False)}
+        rarest = min(met, key=met.__getitem__)
+        if met[rarest] == COUNTED:
+            return self.conditions
+        return [*_filters(self._query, lambda name: _plus(name) if name != rarest else None), *self._searched]
 
     def _said(self) -> sa.ColumnElement[bool]:
         """Whether a customer has words that begin with all of the terms, asked of the search index."""
@@ -320,10 +332,11 @@ def _filters(query: ListQuery, column: Callable[[str], Any] = lambda name: None)
         yield of("revenue_year") >= query.revenue_from
     if query.revenue_to is not None:
         yield of("revenue_year") <= query.revenue_to
-    if query.ordered_from is not None:
-        yield of("last_order") >= query.ordered_from
     if query.ordered_to is not None:
-        yield of("last_order").between(date(1, 1, 2), query.ordered_to)  # whoever never ordered is not meant
+        # Whoever never ordered is not meant. One range, for SQLite seeks by the first lower bound that it is told.
+        yield of("last_order").between(query.ordered_from or date(1, 1, 2), query.ordered_to)
+    elif query.ordered_from is not None:
+        yield of("last_order") >= query.ordered_from
 
 
 def _plus(name: str) -> Any:

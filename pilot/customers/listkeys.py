@@ -16,8 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pilot.accounts.models import AuditEntry
-from pilot.customers.bulk import upsert
-from pilot.customers.models import LIST_KEYS, SEARCH_INDEX, Customer, CustomerProfile, ListedCustomer, ListMark
+from pilot.customers.models import SEARCH_INDEX, Customer, CustomerProfile, ListedCustomer, ListMark
 from pilot.db import db, transaction
 
 GAPS = (
@@ -35,10 +34,11 @@ GAPS = (
 )
 """The fields whose absence is kept track of, in the order of their bits in `ListedCustomer.missing`."""
 
-BATCH = 5000
+BATCH = 20_000
 _SUBJECTS = ("import:", "base", "customer:", "movement", "segment", "experiment:")
 """What acts that may change the base are done to."""
 _FOLDED = ("name", "city")
+_SEARCHED = ("ref", "name", "email", "city")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -139,14 +139,17 @@ _PLAIN: dict[str, sa.ColumnElement[Any]] = {
 }
 """What is copied as it stands; name and city are folded first."""
 
+_MISSING = sum(
+    (sa.case((_or(getattr(Customer, name), "") == "", 1 << bit), else_=0) for bit, name in enumerate(GAPS)),
+    sa.literal(0),
+)
+# As the driver gives values it also takes them: converting them there and back costs more than all else.
 _DIFFERING = (
     sa.select(
-        Customer.id,
-        Customer.updated_at,
-        Customer.name,
-        *(getattr(Customer, name) for name in GAPS),
-        *(expression.label(f"_{name}") for name, expression in _PLAIN.items()),
-        ListedCustomer.customer_id.label("listed"),
+        ListedCustomer.customer_id,
+        *(_or(getattr(Customer, name), "") for name in _SEARCHED),
+        *(sa.type_coerce(told, sa.types.NullType()) for told in (Customer.id, Customer.updated_at, _MISSING)),
+        *(sa.type_coerce(told, sa.types.NullType()) for told in _PLAIN.values()),
     )
     .outerjoin(CustomerProfile, CustomerProfile.customer_id == Customer.id)
     .outerjoin(ListedCustomer, ListedCustomer.customer_id == Customer.id)
@@ -165,25 +168,33 @@ def _write(rows: Sequence[sa.Row[Any]]) -> None:
         return
     fts = db.session.get_bind().dialect.name == "sqlite"
     if fts:
-        _unindex([row.listed for row in rows if row.listed is not None])
-    upsert(
-        ListedCustomer, [_copy(row, fts) for row in rows], "customer_id", ("written_at", "words", "missing", *LIST_KEYS)
-    )
+        _unindex([listed for listed, *_ in rows if listed is not None])
+    copies = [_copy(row, fts) for row in rows]
+    db.session.connection().exec_driver_sql(_statement("?" if fts else "%s"), copies)
     if fts:
         index = sa.text(
             f"INSERT INTO {SEARCH_INDEX} (rowid, words) "  # noqa: S608 - a name of our own
             "SELECT customer_id, words FROM listed_customers WHERE customer_id IN :ids"
         )
-        _with_ids(index, [row.id for row in rows])
+        _with_ids(index, [number for number, *_ in copies])
 
 
-def _copy(row: sa.Row[Any], fts: bool) -> dict[str, Any]:
-    told = row._mapping
-    found = words(" ".join(filter(None, (row._ref, row.name, row.email, row.city))))
-    missing = sum(1 << bit for bit, name in enumerate(GAPS) if not told[name])
-    keys = {name: told[f"_{name}"] for name in _PLAIN} | {name: fold(told[name] or "")[:64] for name in _FOLDED}
+def _statement(mark: str) -> str:
+    """An insert of what `_copy` gives that replaces what stands, for the driver itself."""
+    written = ("customer_id", "written_at", "missing", *_PLAIN, *_FOLDED, "words")
+    changed = ", ".join(f"{name} = excluded.{name}" for name in written[1:])
+    return (
+        f"INSERT INTO listed_customers ({', '.join(written)}) "  # noqa: S608 - names of our own
+        f"VALUES ({', '.join([mark] * len(written))}) ON CONFLICT (customer_id) DO UPDATE SET {changed}"
+    )
+
+
+def _copy(row: Sequence[Any], fts: bool) -> tuple[Any, ...]:
+    """A line of `_DIFFERING` as it is written."""
+    _, ref, name, email, city, *plain = row
+    found = words(f"{ref} {name} {email} {city}")
     text = " " + " ".join(found) if fts else " ".join(f"'{word}'" for word in found)
-    return {"customer_id": row.id, "written_at": row.updated_at, "words": text, "missing": missing, **keys}
+    return (*plain, fold(name)[:64], fold(city)[:64], text)
 
 
 def _forget(gone: list[int]) -> None:

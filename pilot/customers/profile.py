@@ -98,7 +98,7 @@ def members() -> Iterator[Member]:
     query = sa.select(Customer.id, Customer.ref, peers, sum(empty, sa.literal(0))).order_by(Customer.id).limit(PAGE)
     page = db.session.execute(query).all()
     while page:
-        yield from (Member(*row) for row in page)
+        yield from map(Member._make, page)
         page = db.session.execute(query.where(Customer.id > page[-1].id)).all()
 
 

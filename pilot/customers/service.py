@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from flask import Flask, current_app
 
 from pilot import config
 from pilot.accounts.service import SYSTEM, Actor, record
@@ -45,7 +46,9 @@ __all__ = [
     "imports",
     "keep_current",
     "last_order_day",
+    "planned_on",
     "rebuild_profiles",
+    "register_plans",
     "resume_import",
     "segments",
     "sentence",
@@ -106,7 +109,8 @@ def import_file(
     chosen = opened(kind, path, told, importer)
     sha256 = digest_of(path)
     known = intake.earlier(kind, sha256)
-    if known is not None:
+    if known is not None and not dry_run:
+        intake.check_reading(known, told)
         return intake.same_again(known)
     check_rejects(path, rejects)
     request = Request(actor, kind, path.name, chosen.key, sha256, told, strict, dry_run, rejects, progress, upload)
@@ -286,14 +290,26 @@ def _evaluate(actor: Actor, work: Transaction, earlier: sa.Table | None = None) 
 def keep_current() -> bool:
     """Once a day, profile the base and put everybody in the right segment; let go whom no experiment holds any more.
 
-    A job; see `PILOT_DAILY_PROFILES`. It never has more to do.
+    A job; see `PILOT_DAILY_PROFILES`. It never has more to do. Profiles that a plan was made for stay as they are until
+    its customers are drawn.
     """
-    profiled = segmenting.profiled_on()
-    if config.current().daily_profiles and profiled is not None and profiled < config.today():
-        rebuild_profiles(SYSTEM, config.today())
+    profiled, today = segmenting.profiled_on(), config.today()
+    if config.current().daily_profiles and profiled is not None and profiled < today and not planned_on(profiled):
+        rebuild_profiles(SYSTEM, today)
     elif segments() and movements.releasable():
         evaluate_segments(SYSTEM)
     return False
+
+
+def register_plans(app: Flask, planned: Callable[[date], Sequence[str]]) -> None:
+    """Say which experiments wait for their draw from the profiles of a day; they lie above the base."""
+    app.extensions["pilot.plans"] = planned
+
+
+def planned_on(day: date) -> list[str]:
+    """The keys of the experiments that wait for their draw from the profiles of this day."""
+    planned = current_app.extensions.get("pilot.plans")
+    return list(planned(day)) if planned else []
 
 
 def segments() -> list[Segment]:

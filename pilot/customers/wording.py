@@ -55,4 +55,5 @@ REASON_NAMES = {
 
 def channel_names() -> dict[str, str]:
     """What the handling channels that are installed are called, by key."""
-    return {part.key: gettext(part.label) for part in plugins().all("handling_channels")}
+    ours = {"field-rep": gettext("Field rep"), "service-desk": gettext("Service desk")}
+    return {part.key: ours.get(part.key, part.label) for part in plugins().all("handling_channels")}

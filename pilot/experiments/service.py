@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -105,6 +106,12 @@ def held_customers() -> sa.Select[int, str]:
     """A query of the customers who keep their arm for now, each with the key of its experiment."""
     held = sa.select(Unit.customer_id, Experiment.key).join(Experiment, Experiment.id == Unit.experiment_id)
     return held.where(Experiment.state.in_(("drawn", "running")))
+
+
+def waiting_for_draw(day: date) -> list[str]:
+    """The keys of the experiments that were planned or sealed on the profiles of this day and are not drawn yet."""
+    undrawn = sa.select(Experiment).where(Experiment.state.in_(("draft", "sealed"))).order_by(Experiment.id)
+    return [found.key for found in db.session.scalars(undrawn) if plan_of(found).population.as_of == day]
 
 
 def create(actor: Actor, plan: Plan, place: str = "") -> Experiment:

@@ -140,6 +140,28 @@ def frequencies(*refs: str) -> list[tuple[int, int, float, int]]:
         return [(row.frequency, row.cancelled, row.monetary, row.order_days) for row in study.profiles()]
 
 
+def test_the_rhythm_is_of_different_days_and_the_same_range_by_range(
+    sqlite_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [date(2026, 1, day) for day in (1, 3, 3, 8, 9, 20)]
+    put("orders", [order("C0", f"A{number}", day, "1") for number, day in enumerate(days)])
+    put("orders", [order("C1", "B1", date(2026, 1, 5), "1"), order("C1", "B2", date(2026, 1, 2), "1", True)])
+    put("orders", [order("C3", f"D{day}", date(2026, 2, day), "1") for day in (4, 1, 2, 3)])
+    put("orders", [order("C4", "E1", date(2026, 2, 1), "1", True)])
+    told = [
+        (5, date(2026, 1, 1), date(2026, 1, 20), date(2026, 1, 3)),
+        (1, date(2026, 1, 5), date(2026, 1, 5), None),
+        (0, None, None, None),
+        (4, date(2026, 2, 1), date(2026, 2, 4), None),
+        (0, None, None, None),
+    ]
+    for at_once in (1, 5, 1000):
+        monkeypatch.setattr("pilot.plugins.builtin.study.LINES_AT_ONCE", at_once)
+        with store().study(END, [Member(number, f"C{number}") for number in range(5)]) as study:
+            rows = [(row.order_days, row.first_order, row.last_order, row.recent_from) for row in study.profiles()]
+        assert rows == told
+
+
 def test_an_order_of_several_lines_and_days_is_one_order(sqlite_app: Flask) -> None:
     put(
         "orders",

@@ -2,7 +2,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from threading import Barrier, Thread
 
@@ -15,6 +15,7 @@ from pilot import clock, config
 from pilot.accounts.service import Actor, trail
 from pilot.api import Allocation, AssignmentDesign, Sample, SamplingDesign, hookimpl
 from pilot.customers.models import Customer, CustomerProfile, Segment
+from pilot.customers.service import keep_current
 from pilot.db import db, transaction
 from pilot.errors import CheckFailed, Forbidden, InputError, NotFound, PlanError, PluginError, StateError
 from pilot.events import Event
@@ -495,3 +496,16 @@ def test_the_first_day_begins_where_the_company_is(small_base, bring_to, operato
     small_base.extensions["pilot.config"] = config.current().model_copy(update={"timezone": "Europe/Rome"})
     clock.travel(datetime(2026, 3, 31, 22, 30, tzinfo=UTC))  # half an hour into 1 April in Rome
     assert service.start(operator, KEY).state == "running"
+
+
+def test_profiles_stay_as_they_are_while_a_plan_waits_for_its_draw(small_base, bring_to, operator):
+    """Made anew every day, they would change the frame between the seal and the draw, and the draw would be refused."""
+    experiment = bring_to("sealed")
+    assert service.waiting_for_draw(date(2026, 3, 31)) == [experiment.key]
+    assert service.waiting_for_draw(date(2026, 4, 1)) == []
+    assert keep_current() is False
+    assert set(db.session.scalars(sa.select(CustomerProfile.as_of).distinct())) == {date(2026, 3, 31)}
+    service.draw(operator, experiment.key, PUBLIC)
+    assert service.waiting_for_draw(date(2026, 3, 31)) == []
+    keep_current()
+    assert set(db.session.scalars(sa.select(CustomerProfile.as_of).distinct())) == {config.today()}

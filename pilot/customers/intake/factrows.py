@@ -18,17 +18,17 @@ def fact_rows(sieve: Sieve) -> str:
     if sieve.kind == "orders":
         return sieve.good(
             f"{sieve.value('customer_ref')} AS customer_ref, {sieve.value('order_ref')} AS order_ref, "
-            f"{sieve.value('ordered_on')}::DATE AS ordered_on, {sieve.value('amount')}::DECIMAL(18,4) AS amount, "
+            f"{sieve.day('ordered_on')} AS ordered_on, {sieve.value('amount')}::DECIMAL(18,4) AS amount, "
             f"{sieve.value('cancelled')} = 'true' AS cancelled"
         )
     touches = sieve.good(
-        f"{sieve.value('customer_ref')} AS customer_ref, {sieve.value('happened_on')}::DATE AS happened_on, "
+        f"{sieve.value('customer_ref')} AS customer_ref, {sieve.day('happened_on')} AS happened_on, "
         f"{sieve.value('channel')} AS channel, {sieve.value('kind')} AS kind, {sieve.value('minutes')} AS minutes, "
-        f"{sieve.value('cost')} AS told"
+        f"{sieve.value('cost')} AS told, nullif({sieve.value('touch_ref')}, '') AS touch_ref"
     )
     return (
         "SELECT customer_ref, happened_on, channel, kind, minutes::DOUBLE AS minutes, "  # noqa: S608
-        f"CASE WHEN told <> '' THEN told ELSE rates.cost END::DECIMAL(18,4) AS cost FROM ({touches}) "
+        f"CASE WHEN told <> '' THEN told ELSE rates.cost END::DECIMAL(18,4) AS cost, touch_ref FROM ({touches}) "
         f"LEFT JOIN {_rates(sieve, touches)} AS rates USING (channel, kind, minutes)"
     )
 

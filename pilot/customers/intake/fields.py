@@ -171,6 +171,11 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         ),
         _field("minutes", "minutes", "min, duration, minuti, durata, minuty, czas", Content.NUMBER, needed=True),
         _field("cost", "cost", "costo, koszt", Content.NUMBER),
+        _field(
+            "touch_ref",
+            "touch number",
+            "touch id, contact id, activity id, id contatto, id attività, id kontaktu, nr kontaktu",
+        ),
     ),
 }
 """The fields of each kind of file, by kind."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-from pilot.customers.cells import inert
-from pilot.customers.importers import RowError
+from pilot.customers.cells import inert, unmarked
+from pilot.customers.importers import Record, RowError, Table
 from pilot.errors import InputError
 
 ERRORS_KEPT = 20
+_OWN = ("refused line", "refused column", "refused value", "refused because")
+"""Our columns before those of the source. None is called as any field may be, and by them we know our own file again."""
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class Rejects:
             return
         with self.path.open("w", encoding="utf-8-sig", newline="") as out:
             writer = csv.writer(out)
-            writer.writerow(("line", "column", "value", "reason", *map(inert, header)))
+            writer.writerow((*_OWN, *map(inert, header)))
             for error in chain([first], rows):
                 self._keep(error)
                 writer.writerow(_told(error))
@@ -67,3 +69,16 @@ class Rejects:
 
 def _told(error: RowError) -> Sequence[object]:
     return (error.line, *map(inert, (error.column, error.value, error.reason, *error.cells)))
+
+
+def as_it_was(table: Table) -> Table:
+    """A file of refused rows, corrected, as the table they came from: without our columns and marks. Others as they are."""
+    if table.header[: len(_OWN)] != _OWN:
+        return table
+
+    def records() -> Iterator[Record]:
+        for record in table.records():
+            cells = [unmarked(cell) if isinstance(cell, str) else cell for cell in record.cells[len(_OWN) :]]
+            yield record._replace(cells=cells)
+
+    return replace(table, header=tuple(map(unmarked, table.header[len(_OWN) :])), records=records, text=None)

@@ -95,6 +95,15 @@ class Sieve:
         """SQL for what is stored of a field, as text; an empty text where the table does not tell of it."""
         return self._columns[name].result if name in self._columns else "''"
 
+    def day(self, name: str) -> str:
+        """SQL for a day as it is stored. Where days were judged, the few different ones are converted, not each row's."""
+        column = self._columns[name]
+        if not column.judged:
+            return f"{column.value}::DATE"
+        self.staged.engine.execute(f"ALTER TABLE {column.table} ADD COLUMN IF NOT EXISTS day DATE")
+        self.staged.engine.execute(f"UPDATE {column.table} SET day = value::DATE WHERE reason IS NULL")  # noqa: S608
+        return f"{column.table}.day"
+
     def good(self, select: str, *, order: str = "") -> str:
         """SQL for something of each good row, by `value` and `rowid`."""
         conditions = [self.staged.sound, *(f"{column.table}.reason IS NULL" for column in self._refusing())]
@@ -177,16 +186,23 @@ class Sieve:
     def _judge(self) -> None:
         """Let Python judge the different cells of each column that are not plain."""
         plain = [column for column in self._columns.values() if column.plain]
-        odd = ", ".join(f"count(*) FILTER (NOT ({column.plain}))" for column in plain)
-        if plain:
-            counts = self.staged.engine.execute(f"SELECT {odd} FROM staged").fetchall()[0]  # noqa: S608 - our own names
-            for column, count in zip(plain, counts, strict=True):
+        for source in {self._source(column) for column in plain}:
+            asked = [column for column in plain if self._source(column) == source]
+            odd = ", ".join(f"count(*) FILTER (NOT ({column.plain}))" for column in asked)
+            counts = self.staged.engine.execute(f"SELECT {odd} FROM {source}").fetchall()[0]  # noqa: S608 - our own names
+            for column, count in zip(asked, counts, strict=True):
                 column.judged = count > 0
         for column in self._columns.values():
             if column.check.known.content is Content.DAY:
                 self._let_times_pass(column)
             if column.judged:
                 self._judge_column(column)
+
+    def _source(self, column: _Column) -> str:
+        """Where the cells of a column are looked at: text differs from row to row, all else repeats."""
+        if column.check.known.content is Content.TEXT:
+            return "staged"
+        return self.staged.different(f"c{self._place(column.check.name)}")
 
     def _read_addresses(self, column: _Column) -> None:
         """Where no address has a capital letter, none need be looked for in every question."""
@@ -201,14 +217,19 @@ class Sieve:
 
     def _let_times_pass(self, column: _Column) -> None:
         """Where days carry a time of day, those of one day are judged once."""
-        sql = f"SELECT max(strlen({column.cell})) FROM staged"  # noqa: S608 - names of our own
+        sql = f"SELECT max(strlen({column.cell})) FROM {self._source(column)}"  # noqa: S608 - names of our own
         if (self.staged.engine.execute(sql).fetchall()[0][0] or 0) > len("2026-03-31"):
             timed = f"regexp_full_match({column.cell}, '{_TIMED}')"
             column.key = f"CASE WHEN {timed} THEN left({column.cell}, 10) ELSE {column.cell} END"
 
     def _judge_column(self, column: _Column) -> None:
-        where = f"WHERE {self.staged.sound} AND {f'NOT ({column.plain})' if column.plain else 'true'}"
-        cells = fetched(self.staged.engine, f"SELECT DISTINCT {column.key} FROM staged {where}")  # noqa: S608
+        source = self._source(column)
+        where = [self.staged.sound] if source == "staged" else []
+        where += [f"NOT ({column.plain})" if column.plain else "true"]
+        cells = fetched(
+            self.staged.engine,
+            f"SELECT DISTINCT {column.key} FROM {source} WHERE {' AND '.join(where)}",  # noqa: S608 - names of our own
+        )
 
         as_it_stands = True
 

@@ -90,6 +90,15 @@ class Staged:
         """SQL for whether the record could be split into its cells."""
         return "fault = ''" if self.file.own else "true"
 
+    def different(self, cell: str) -> str:
+        """The table of the different cells of a column in all sound records, under its own name, with their `rows`."""
+        table = f"different_{cell}"
+        self.engine.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS {table} AS "  # noqa: S608 - names of our own
+            f"SELECT {cell}, count(*) AS rows FROM staged WHERE {self.sound} GROUP BY ALL"
+        )
+        return table
+
     def digest(self) -> str:
         """A fingerprint of header and cells, whatever the order of the records: of a query nobody can tell that."""
         cells = ", ".join(f"c{number}" for number in range(self.file.width))

@@ -237,9 +237,8 @@ def evidence_of(staged: Staged, fields: Sequence[Field], places: Mapping[str, in
     def counts(known: Field, value: str) -> Iterable[tuple[str, int]]:
         column = f"c{places[known.name]}"
         rows: Iterable[tuple[str, int]] = staged.engine.execute(
-            f"SELECT {value} AS value, sum(rows)::BIGINT FROM ("  # noqa: S608 - names of our own
-            f"SELECT {column} AS cell, count(*) AS rows FROM staged GROUP BY ALL) "
-            "WHERE cell <> '' AND NOT starts_with(cell, chr(2)) "
+            f"SELECT {value} AS value, sum(rows)::BIGINT "  # noqa: S608 - names of our own
+            f"FROM (SELECT {column} AS cell, rows FROM {staged.different(column)}) WHERE cell <> '' AND NOT starts_with(cell, chr(2)) "
             f"GROUP BY ALL ORDER BY 2 DESC, 1 LIMIT {_DISTINCT}"
         ).fetchall()
         return rows

@@ -34,6 +34,7 @@ FIELDS_OF = {
         "kind": lazy_gettext("Kind of contact"),
         "minutes": lazy_gettext("Minutes"),
         "cost": lazy_gettext("Cost"),
+        "touch_ref": lazy_gettext("Touch number"),
     },
 }
 """What pages call the fields of each kind of file."""

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from pilot.customers.importers import Cell, Record, Table
 from pilot.customers.intake import sheets
+from pilot.customers.intake.rejects import as_it_was
 from pilot.errors import InputError
 
 MOST_UNPACKED = 200_000_000
@@ -51,7 +52,7 @@ def read_workbook(path: Path, sheet: str | None = None) -> Table:
     how: dict[str, Any] = {"sheet": told["sheet"]}
     if len(told["sheets"]) > 1:
         how["other_sheets"] = [name for name in told["sheets"] if name != told["sheet"]]
-    return Table(header, how, lambda: _records(path, told["sheet"], line, len(header)))
+    return as_it_was(Table(header, how, lambda: _records(path, told["sheet"], line, len(header))))
 
 
 def _first_rows(path: Path, sheet: str | None) -> tuple[dict[str, Any], list[tuple[int, list[Cell]]]]:

@@ -42,6 +42,7 @@ def index() -> ResponseReturnValue:
         cohorts=[_dated(cohort, "first") for cohort in summary["cohorts"]],
         channel_names=channel_names(),
         standing=rebuild.standing(),
+        planned=service.planned_on(as_of) if as_of else [],
         may_rebuild=acting().may("operations"),
     )
 

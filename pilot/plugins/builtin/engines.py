@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -49,11 +50,14 @@ class DuckDb(OrderEngine):
 
     def load(self, root: Path, kind: str, rows: Iterable[Sequence[Any]]) -> str:
         """A new file of these rows."""
+        rows = iter(rows)
+        start = list(islice(rows, 1))
+        columns = dict(islice(SCHEMAS[kind].items(), len(start[0]))) if start and kind == "touches" else SCHEMAS[kind]
         with _incoming(root) as folder:
             staged = folder / "rows.csv"
-            _write_csv(staged, rows)
+            _write_csv(staged, chain(start, rows))
             with _connect(root) as engine:
-                return _copy(engine, root, folder, kind, f"FROM {_csv(staged, SCHEMAS[kind])}")
+                return _copy(engine, root, folder, kind, f"FROM {_csv(staged, columns)}")
 
     def take(self, root: Path, kind: str, path: Path) -> str:
         """The file itself, moved."""
@@ -74,7 +78,7 @@ class DuckDb(OrderEngine):
             _write_csv(staged, changes)
             columns = {"old": "VARCHAR", "new": "VARCHAR", "gone": "BOOLEAN"}
             engine.execute(f"CREATE TEMP TABLE changes AS SELECT * FROM {_csv(staged, columns)}")  # noqa: S608
-            engine.execute(f"CREATE VIEW piece AS SELECT * FROM {_parquet(root / name)}")  # noqa: S608
+            engine.execute(f"CREATE VIEW piece AS {_rows(kind, root / name)}")
             held = engine.execute("SELECT 1 FROM piece JOIN changes ON customer_ref = old LIMIT 1").fetchone()
             if held is None:
                 return None
@@ -107,7 +111,7 @@ class DuckDb(OrderEngine):
 
     def rows_of(self, facts: Facts, kind: str, ref: str) -> list[tuple[Any, ...]]:
         """The customer's rows; what lies between two row groups' bounds is skipped."""
-        columns = ", ".join(list(SCHEMAS[kind])[1:])
+        columns = ", ".join(column for column in list(SCHEMAS[kind])[1:] if column != "touch_ref")
         day = "ordered_on" if kind == "orders" else "happened_on"
         with _connect(facts.root) as engine:
             _view(engine, facts, kind, "WHERE customer_ref = ?", [ref])
@@ -179,7 +183,7 @@ def _view(engine: DuckDBPyConnection, facts: Facts, kind: str, where: str = "", 
 
     To find whose facts come again costs much less by hash than by value: only those with the same hash are compared.
     """
-    identity = ", ".join(IDENTITY[kind])
+    identity = _identity(kind)
     tables = [_piece(facts, kind, number, name) for number, name in facts.pieces[kind]]
     if not tables:
         columns = ", ".join(f"NULL::{type_} AS {column}" for column, type_ in SCHEMAS[kind].items())
@@ -193,6 +197,14 @@ def _view(engine: DuckDBPyConnection, facts: Facts, kind: str, where: str = "", 
         engine.execute(f"CREATE VIEW told_{kind} AS {told}")
         repeated, across = _repeats(engine, facts, kind)
     engine.execute(f"CREATE VIEW {kind} AS {_counting(kind, identity, repeated=repeated, across=across)}")
+
+
+def _identity(kind: str) -> str:
+    """What the rows that a later piece replaces have in common with those it brings."""
+    if kind == "orders":
+        return ", ".join(IDENTITY[kind])
+    ref, *rest = IDENTITY[kind]
+    return ", ".join((ref, "touch_ref", *(f"CASE WHEN touch_ref IS NULL THEN {column} END" for column in rest)))
 
 
 def _counting(kind: str, identity: str, *, repeated: bool, across: bool) -> str:
@@ -245,7 +257,13 @@ def _piece(facts: Facts, kind: str, number: int, name: str) -> str:
             place=str(path),
             remedy="Restore it from the backup",
         )
-    return f"SELECT {', '.join(SCHEMAS[kind])}, {number} AS piece FROM {_parquet(path)}"  # noqa: S608
+    return f"SELECT {', '.join(SCHEMAS[kind])}, {number} AS piece FROM ({_rows(kind, path)})"  # noqa: S608
+
+
+def _rows(kind: str, path: Path) -> str:
+    """The rows of a piece, with a NULL for a number that touches did not have yet."""
+    rows = f"SELECT * FROM {_parquet(path)}"  # noqa: S608
+    return rows if kind == "orders" else f"SELECT NULL::VARCHAR AS touch_ref WHERE false UNION ALL BY NAME {rows}"
 
 
 @contextmanager

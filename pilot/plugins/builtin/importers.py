@@ -11,6 +11,7 @@ from typing import ClassVar
 from pilot.api import Importer, InputError, Reading, Row, RowError, Table, hookimpl
 from pilot.customers.intake.delimited import DELIMITERS, head, understand
 from pilot.customers.intake.fields import FIELDS, Content, Field, plain
+from pilot.customers.intake.rejects import as_it_was
 from pilot.customers.intake.understanding import (
     Overrules,
     check_mapping,
@@ -68,7 +69,7 @@ def _table(
         "delimiter": _DELIMITER_NAMES.get(found.delimiter, found.delimiter),
     }
     likely = "," if found.delimiter == ";" else "."
-    return Table(found.header, how, found.records, text=found.simple, likely_decimal=likely)
+    return as_it_was(Table(found.header, how, found.records, text=found.simple, likely_decimal=likely))
 
 
 _CUSTOMER = Field("customer_ref", "customer", needed=True, columns=("customerid",))

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from pilot.accounts.service import Actor, trail
+from pilot.customers.intake.understanding import Overrules
 from pilot.customers.models import Customer, Import
 from pilot.customers.orderstore import store
 from pilot.customers.service import import_file
@@ -39,7 +40,16 @@ def test_good_rows_are_kept_and_bad_ones_are_written_to_a_file(
     assert result.rejects_file == tmp_path / "bad.csv"
     with result.rejects_file.open(encoding="utf-8-sig", newline="") as file:
         assert list(csv.reader(file)) == [
-            ["line", "column", "value", "reason", "Customer no", "Name", "E-mail", "City"],
+            [
+                "refused line",
+                "refused column",
+                "refused value",
+                "refused because",
+                "Customer no",
+                "Name",
+                "E-mail",
+                "City",
+            ],
             ["4", "Customer no", "", "the row has no customer number", *bad[0].split(";")],
             ["5", "Customer no", "C1", "this customer number stands on line 2 already", *bad[1].split(";")],
             ["6", "E-mail", "neri(at)example.com", "this is not an e-mail address", *bad[2].split(";")],
@@ -91,12 +101,35 @@ def test_a_later_file_corrects_what_it_tells_and_leaves_the_rest(app: Flask, ope
     assert (corrected.city, corrected.email, corrected.import_id) == ("Forlì", "rossi@example.com", result.import_id)
 
 
+def test_of_a_long_file_exactly_the_rows_that_differ_are_taken_over(app: Flask, operator: Actor, write: Write) -> None:
+    base = {f"C{number:04d}": f"Bar {number}" for number in range(1101)}
+    import_file(operator, "customers", write("a.csv", "ref;name", *(f"{ref};{name}" for ref, name in base.items())))
+    # rows are compared by the 500: the first, the last, both sides of a border; then one between, one behind, one left out
+    differing = dict.fromkeys(("C0000", "C0499", "C0500", "C0777x", "C1100", "C2000"), "Other")
+    told = {ref: name for ref, name in {**base, **differing}.items() if ref != "C0300"}
+    result = import_file(operator, "customers", write("b.csv", "ref;name", *(f"{r};{n}" for r, n in told.items())))
+    assert (result.accepted, result.changed, result.unchanged) == (6, 4, 1096)
+    assert names() == {**base, **differing}
+
+
 def test_blanks_are_cleaned_and_addresses_made_fit_for_mail(app: Flask, operator: Actor, write: Write) -> None:
     path = write("a.csv", "ref;name;email;language", "C1;  ROSSI   e figli ;Rossi@MÜNCHEN.de;Italiano", "C2;B;;Deutsch")
     import_file(operator, "customers", path)
     first, second = db.session.scalars(sa.select(Customer).order_by(Customer.ref))
     assert (first.name, first.email, first.language) == ("ROSSI e figli", "Rossi@xn--mnchen-3ya.de", "it")
     assert (second.email, second.language) == (None, None)
+
+
+def test_a_touch_that_comes_again_replaces_the_one_of_its_number(app: Flask, operator: Actor, write: Write) -> None:
+    header = "Customer no;Date;Channel;Kind;Minutes;Cost;ID contatto"
+    unnumbered = ("Customer no;Date;Channel;Kind;Minutes;Cost", "C1;02/02/2026;field-rep;call;1;1,00")
+    import_file(operator, "touches", write("before.csv", *unnumbered))
+    first = ("C1;01/02/2026;field-rep;call;1;10,00;T1", "C1;01/02/2026;field-rep;call;1;20,00;T2")
+    import_file(operator, "touches", write("a.csv", header, *first))
+    later = ("C1;03/02/2026;field-rep;call;1;12,00;T1", "C1;02/02/2026;field-rep;call;1;5,00;")
+    import_file(operator, "touches", write("b.csv", header, *later))
+    # T1 has moved to another day, T2 stands beside it as it was, and what has no number was replaced by its day
+    assert [cost_of("C1", date(2026, 2, day)) for day in (1, 2, 3)] == [20.0, 5.0, 12.0]
 
 
 def test_touches_cost_what_the_channel_says_where_the_file_does_not(app: Flask, operator: Actor, write: Write) -> None:
@@ -192,3 +225,18 @@ def test_a_workbook_renamed_is_told_apart(sqlite_app: Flask, operator: Actor, tm
 def test_only_operations_may_import(sqlite_app: Flask, write: Write) -> None:
     with pytest.raises(Forbidden):
         import_file(Actor("viewer", frozenset({"viewer"})), "customers", write("a.csv", *CUSTOMERS))
+
+
+def test_a_file_taken_in_is_not_silently_kept_where_it_is_to_be_read_otherwise(
+    app: Flask, operator: Actor, write: Write
+) -> None:
+    path = write("o.csv", "customer_ref;order_ref;date;amount", "1;O1;05/04/2025;1.234", "2;O2;06/04/2025;2.000")
+    taken = import_file(operator, "orders", path)
+    other = Overrules(decimal=".", days="month")
+    tried = import_file(operator, "orders", path, overrules=other, dry_run=True)
+    assert (tried.accepted, tried.how["numbers"], "after" in tried.how) == (2, "decimal point", False)
+    with pytest.raises(InputError, match=f"import {taken.import_id} took this file in already") as told:
+        import_file(operator, "orders", path, overrules=other)
+    assert f"--undo {taken.import_id}" in told.value.remedy
+    again = import_file(operator, "orders", path)
+    assert (again.unchanged, again.how) == (2, taken.how)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 from flask import Flask
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pilot import clock
 from pilot.accounts.service import Actor
+from pilot.customers.cells import inert, unmarked
 from pilot.customers.intake.commands import import_
+from pilot.customers.models import Customer
+from pilot.customers.orderstore import store
 from pilot.customers.service import import_file
+from pilot.db import db
 from pilot.errors import CheckFailed, InputError
 from tests.customers.conftest import Write
 
@@ -35,11 +44,65 @@ def test_a_refused_row_is_kept_whole_below_the_names_of_the_file(
     path = write("o.csv", ORDERS, *lines)
     taken = import_file(operator, "orders", path, rejects=tmp_path / "bad.csv")
     assert rows(taken.rejects_file) == [
-        ["line", "column", "value", "reason", "Customer no", "Order no", "Date", "Amount", "Note"],
+        [
+            "refused line",
+            "refused column",
+            "refused value",
+            "refused because",
+            "Customer no",
+            "Order no",
+            "Date",
+            "Amount",
+            "Note",
+        ],
         ["3", "Date", "soon", "is not a day written dd/mm/yyyy", "C1", " A2 ", "soon", "-3,00", "'=1+1"],
         ["4", "Customer no", "", "the row has no customer number", "", "A3", "31/12/2025", "-1,00", ""],
         ["5", "", "C1;A4;31/12/2025", "the row has 3 columns, the header has 5", "C1", "A4", "31/12/2025"],
     ]
+
+
+def test_corrected_refused_rows_are_imported_as_they_are(
+    sqlite_app: Flask, operator: Actor, write: Write, tmp_path: Path
+) -> None:
+    lines = ("ref;name;email;city", "C1;Rossi;;Bari", "=C2;'=Żurek;at;+Łódź", "C3;'=Neri;no;-5")
+    taken = import_file(operator, "customers", write("c.csv", *lines), rejects=tmp_path / "bad.csv")
+    header, *refused = rows(taken.rejects_file)
+    assert [row[4:] for row in refused] == [["'=C2", "''=Żurek", "at", "'+Łódź"], ["C3", "''=Neri", "no", "-5"]]
+    for row in refused:
+        row[header.index("email")] = "a@firma.pl"
+    with (tmp_path / "corrected.csv").open("w", encoding="utf-8-sig", newline="") as out:
+        csv.writer(out).writerows([header, *refused])
+    assert import_file(operator, "customers", tmp_path / "corrected.csv").accepted == 2
+    found = db.session.execute(sa.select(Customer.ref, Customer.name, Customer.city).order_by(Customer.ref)).all()
+    assert [tuple(row) for row in found] == [
+        ("=C2", "'=Żurek", "+Łódź"),
+        ("C1", "Rossi", "Bari"),
+        ("C3", "'=Neri", "-5"),
+    ]
+
+
+def test_a_corrected_amount_is_read_and_not_the_refused_value(
+    sqlite_app: Flask, operator: Actor, write: Write, tmp_path: Path
+) -> None:
+    path = write("o.csv", ORDERS, "C1;A1;31/12/2025;10,50;", "C1;A2;31/12/2025;ten;")
+    bad = import_file(operator, "orders", path, rejects=tmp_path / "bad.csv").rejects_file
+    header, refused = rows(bad)
+    refused[header.index("Amount")] = "12,75"
+    with (tmp_path / "bad.csv").open("w", encoding="utf-8-sig", newline="") as out:
+        csv.writer(out).writerows([header, refused])
+    assert import_file(operator, "orders", tmp_path / "bad.csv").accepted == 1
+    assert [(fact.order_ref, fact.amount) for fact in store().story("C1")[0]] == [
+        ("A2", Decimal("12.75")),
+        ("A1", Decimal("10.50")),
+    ]
+
+
+@given(st.text("'=+-@\t\r1.,a", max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_a_mark_is_taken_off_exactly_where_it_was_set(text: str) -> None:
+    marked = inert(text)
+    assert unmarked(marked) == text
+    assert re.match(r"[=@\t\r]|[+-](?![0-9.,]+$)", marked) is None
 
 
 def test_a_refused_invoice_line_is_kept_as_the_file_has_it(
