@@ -21,6 +21,7 @@ from flask_babel import gettext as _
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.routing import IntegerConverter, ValidationError
 
 from pilot import __version__, resources
 from pilot.config import LANGUAGES, Config, current
@@ -52,6 +53,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_LARGEST = 2**31 - 1
 _STATIC = ("static", "bootstrap.static", "security.static")
 
 _TROUBLE = {
@@ -71,6 +73,7 @@ def init_app(app: Flask) -> None:
     """Give the application its language, its protection, its error pages and its formats."""
     config: Config = app.extensions["pilot.config"]
     _configure(app, config)
+    app.url_map.converters["int"] = _Number
     csrf.init_app(app)
     Bootstrap5(app)
     Babel(app, locale_selector=_language)
@@ -86,6 +89,21 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(
         money=money, number=number, percent=percent, day=day, month_name=month_name, moment=moment
     )
+
+
+class _Number(IntegerConverter):
+    """Numbers of rows in addresses: what no database can hold is no page."""
+
+    def to_python(self, value: str) -> int:
+        """The number.
+
+        Raises:
+            ValidationError: It is too large.
+        """
+        number: int = super().to_python(value)
+        if number > _LARGEST:
+            raise ValidationError
+        return number
 
 
 def prefer_language(app: Flask, preference: Callable[[], str | None]) -> None:

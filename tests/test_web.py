@@ -193,3 +193,8 @@ def test_only_trusted_proxies_say_whose_request_it_is(config, proxies: int, expe
         "X-Forwarded-Host": "evil.example",
     }
     assert app.test_client().get("/whose", headers=told).text == expected
+
+
+def test_a_number_that_no_database_can_hold_is_no_page(client: FlaskClient) -> None:
+    for page in ("/customers/999999999999999999999", "/imports/2147483648"):
+        assert client.get(page).status_code == 404

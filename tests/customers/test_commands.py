@@ -117,3 +117,20 @@ def test_profile_and_segments_sum_the_base_up(run: Run, write: Write) -> None:
 def test_a_file_without_segments_is_refused(run: Run, write: Write) -> None:
     with pytest.raises(InputError, match=r"s\.toml: the file does not hold segments alone"):
         run(segments, "--set", write("s.toml", 'ref = "X1"'))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--undo", "1", "--resume", "1"), "stand alone"),
+        (("--undo", "1", "--dry-run"), "stand alone"),
+        (("--list", "customers", "c.csv"), "stand alone"),
+        (("--undo", "99999999999999999999"), "is not in the range"),
+    ],
+)
+def test_acts_on_an_import_that_contradict_each_other_are_refused(
+    run: Run, arguments: tuple[str, ...], complaint: str
+) -> None:
+    answer = run(import_, *arguments)
+    assert answer.exit_code == 2
+    assert complaint in answer.stderr

@@ -20,6 +20,7 @@ from pilot.customers.service import ImportResult
 from pilot.errors import CheckFailed, InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_NUMBER = click.IntRange(1, 2**31 - 1)
 _MEANINGS = {("cancelled", "true"): "cancelled", ("cancelled", ""): "not cancelled"}
 _SHOWN = 10
 
@@ -42,8 +43,8 @@ _SHOWN = 10
 @click.option("--strict", is_flag=True, help="Take all rows or none.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing.")
 @click.option("--rejects", type=_FILE, help="Where refused rows go.  [default: FILE-rejects.csv, in this folder]")
-@click.option("--resume", type=int, metavar="ID", help="Go on with an interrupted import.")
-@click.option("--undo", type=int, metavar="ID", help="Take an import back.")
+@click.option("--resume", type=_NUMBER, metavar="ID", help="Go on with an interrupted import.")
+@click.option("--undo", type=_NUMBER, metavar="ID", help="Take an import back.")
 @click.option("--list", "list_", is_flag=True, help="List the imports, the newest first.")
 @json_option
 @with_appcontext
@@ -70,6 +71,8 @@ def import_(
 
     Or from a database, with --source. The same file again changes nothing. Exit code 1 if no row of it can be taken over.
     """
+    if sum((list_, undo is not None, resume is not None)) > (0 if kind or source or dry_run else 1):
+        raise click.UsageError("--list, --undo and --resume stand alone: each does one thing, with an import there is.")
     if list_:
         _list(as_json)
         return
