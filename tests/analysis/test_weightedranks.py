@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.analysis import Comparison, Evidence, NotEnoughData, Scale
+from pilot.analysis import Comparison, Evidence, Expected, NotEnoughData, Scale
 from pilot.analysis.arrays import evidence_of
 from pilot.analysis.methods.ranks import BrunnerMunzel
 from pilot.analysis.methods.weightedranks import WeightedRanks
@@ -153,3 +153,21 @@ def test_test_and_interval_keep_their_level_under_unequal_weights(size: int, sha
         left += abs(chance - 0.5) <= 2.0 * spread
     assert 0.025 < refuted / 600 < 0.08
     assert left / 600 > 0.92
+
+
+def test_the_planned_power_is_what_weighted_answers_show() -> None:
+    """Weights of 1 and 3 by chance: Kish's effect is 2 (1 + 9) / (1 + 3)^2 = 1.25. Win probability 0.6, 120 per arm."""
+    rng, runs, shown = np.random.default_rng(8), 400, 0
+    arm = ["control"] * 120 + ["desk"] * 120
+    shift = math.sqrt(2) * 0.2533471  # of normal values: 0.2533 is the quantile of 0.6
+    for _ in range(runs):
+        values = rng.normal(size=240) + np.repeat([0.0, shift], 120)
+        evidence = evidence_of("csat", Scale.NUMBER, ("control", "desk"), arm=arm, value=values)
+        assert evidence.rows is not None
+        rows = replace(evidence.rows, weight=rng.choice([1.0, 3.0], 240))
+        found = WeightedRanks().compare(replace(evidence, rows=rows), "desk")
+        assert isinstance(found, Comparison)
+        assert found.low is not None
+        shown += found.low > 0.5
+    planned = WeightedRanks(design_effect=1.25).power(Expected(), 0.1, (120, 120))
+    assert planned == pytest.approx(shown / runs, abs=4 * math.sqrt(planned * (1 - planned) / runs))

@@ -10,10 +10,11 @@ from pilot.analysis.contract import Analysis
 from pilot.analysis.contrasts import left_aside, with_rows
 from pilot.analysis.effects import Level, record
 from pilot.analysis.evidence import Evidence, Need, Scale
-from pilot.analysis.methods.ranks import lacking
-from pilot.analysis.methods.surveyweights import Spread, by_arm, spread_of, weight_checks, weights_of
+from pilot.analysis.methods.ranks import MannWhitney, lacking
+from pilot.analysis.methods.surveyweights import Effect, Spread, by_arm, spread_of, weight_checks, weights_of
 from pilot.analysis.pairs import Pair
 from pilot.analysis.sentences import measured, reading, sentence
+from pilot.analysis.sizing import Expected
 from pilot.analysis.strata import inside_strata, left_out
 from pilot.analysis.surveyweights import Design
 from pilot.analysis.tails import p_value, t_quantile
@@ -30,6 +31,7 @@ class WeightedRanks(Analysis):
 
     Args:
         level: Two-sided confidence level.
+        design_effect: For planning only: how much weights and clusters are expected to widen the variance.
     """
 
     key = "weighted-ranks"
@@ -38,8 +40,10 @@ class WeightedRanks(Analysis):
     columns = frozenset({"weights", "clusters"})
     scales = frozenset(Scale) - {Scale.TIME}
     reference = "Lumley and Scott 2013, Biometrika 100:831; Brunner and Munzel 2000, Biom. J. 42:17"
+    sizes = MannWhitney.sizes
 
     level: Level = 0.95
+    design_effect: Effect = 1.0
 
     def compare(self, evidence: Evidence, arm: str) -> Comparison | NotEnoughData:
         """See `Analysis.compare`. The p value is Lumley and Scott's; the interval holds also where the arms differ."""
@@ -62,6 +66,11 @@ class WeightedRanks(Analysis):
             *left_aside(every, pair, "a value of a covariate"),
         )
         return self._record(pair, chance, found, tested, checks)
+
+    def power(self, expected: Expected, effect: float, n: tuple[float, float]) -> float:
+        """See `Analysis.power`. As `mann-whitney`, where each arm counts for its number over `design_effect`."""
+        unweighted = n[0] / self.design_effect, n[1] / self.design_effect
+        return MannWhitney(level=self.level).power(expected, effect, unweighted)
 
     def _record(
         self, pair: Pair, chance: float, found: Spread, tested: RankTest | None, checks: tuple[Check, ...]
