@@ -146,7 +146,7 @@ def ours(kind: str) -> Callable[[Path, Path], None]:
 
     def run(folder: Path, file: Path) -> None:
         from pilot.accounts.service import SYSTEM
-        from pilot.customers.service import import_file
+        from pilot.customers.intake.service import import_file
 
         with _application(folder):
             started.append(_used())

@@ -20,8 +20,8 @@ import sqlalchemy as sa
 
 from pilot.app import create_app
 from pilot.config import Config
-from pilot.customers import listkeys
-from pilot.customers.listing import ListQuery, find
+from pilot.customers.people import listkeys
+from pilot.customers.people.listing import ListQuery, find
 from pilot.db import db, transaction
 
 ROUNDS = 5

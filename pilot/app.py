@@ -57,12 +57,12 @@ def _join(app: Flask) -> None:
     """What lower rooms need from higher ones: who writes a message of each kind, how a survey is found, what to run."""
     from pilot.customers.intake.worker import JOB as IMPORTS
     from pilot.customers.intake.worker import work_off as take_in
-    from pilot.customers.listing import Pilots, register_pilots
-    from pilot.customers.listkeys import follow
-    from pilot.customers.movements import register_holds
-    from pilot.customers.rebuild import work_off
+    from pilot.customers.people.listing import Pilots, register_pilots
+    from pilot.customers.people.listkeys import follow
+    from pilot.customers.people.story import register_story
+    from pilot.customers.profiling.rebuild import work_off
+    from pilot.customers.segmenting.movements import register_holds
     from pilot.customers.service import keep_current, register_plans, sweep_facts
-    from pilot.customers.story import register_story
     from pilot.experiments.service import (
         compose_notice,
         held_customers,

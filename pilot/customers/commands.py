@@ -13,9 +13,9 @@ from flask.cli import with_appcontext
 from pilot.accounts.service import SYSTEM
 from pilot.config import today
 from pilot.console import count, json_option, progress, result, say, table
-from pilot.customers import movements as moving
 from pilot.customers import service
-from pilot.customers.profileprint import summed_up
+from pilot.customers.profiling.printing import summed_up
+from pilot.customers.segmenting import movements as moving
 from pilot.errors import InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

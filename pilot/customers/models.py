@@ -117,7 +117,7 @@ class CustomerProfile(Model):
     value_rank: Mapped[int | None]
     """Place by `revenue_year` among all customers, 1 for the most valuable; None without revenue in the year."""
     activity: Mapped[str] = mapped_column(sa.String(16))
-    """`new`, `active`, `slowing`, `lapsed`, `lost` or `never`: see `pilot.customers.profile.activity`."""
+    """`new`, `active`, `slowing`, `lapsed`, `lost` or `never`: see `pilot.customers.profiling.profile.activity`."""
     missing: Mapped[list[Any]]
     """Names of the customer's fields that are empty."""
     segment: Mapped[str | None] = mapped_column(sa.String(40), index=True)
@@ -143,7 +143,7 @@ class CustomerProfile(Model):
 
 
 class ListedCustomer(Model):
-    """What the customer list searches, filters and sorts by: a copy that follows the base (`pilot.customers.listkeys`).
+    """What the customer list searches, filters and sorts by: a copy that follows the base (`pilot.customers.people.listkeys`).
 
     The customers' own table carries no index for any of it, so that imports need not keep them up. What is not known
     is "", or the lowest value there is, never NULL: so the next page is found by comparing key and id alone.

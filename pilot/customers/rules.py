@@ -48,7 +48,7 @@ class SegmentRule(Part):
 
     def faults(self) -> list[str]:
         """Whether `keeps()` lets everybody stay whom `condition()` lets in, tried on profiles about the limits."""
-        from pilot.customers.rulecheck import kept_out
+        from pilot.customers.segmenting.rulecheck import kept_out
 
         try:
             lost = kept_out(self.condition(), self.keeps())

@@ -1,11 +1,9 @@
-"""Use cases of the customer base: importing, profiling, segmenting, and saying who is eligible for a pilot."""
+"""Use cases of the customer base: profiling, segmenting, and saying who is eligible for a pilot."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,26 +11,17 @@ from flask import Flask, current_app
 
 from pilot import config
 from pilot.accounts.service import SYSTEM, Actor, record
-from pilot.customers import alerts, base, facts, movements, profile
-from pilot.customers import segments as segmenting
-from pilot.customers.intake import imports as intake
-from pilot.customers.intake.merging import Progress
-from pilot.customers.intake.opening import opened
-from pilot.customers.intake.queries import read_query
-from pilot.customers.intake.requests import ImportResult, Request, check_rejects, digest_of, silent
-from pilot.customers.intake.understanding import Overrules
-from pilot.customers.intake.undoing import undo
-from pilot.customers.models import Customer, CustomerProfile, Import, Segment
+from pilot.customers.models import Customer, CustomerProfile, Segment
 from pilot.customers.orderstore import store
-from pilot.customers.segments import SegmentCounts
+from pilot.customers.profiling import base, profile
+from pilot.customers.segmenting import alerts, facts, movements
+from pilot.customers.segmenting import segments as segmenting
+from pilot.customers.segmenting.segments import SegmentCounts
 from pilot.db import Transaction, db, transaction
-from pilot.errors import InputError, NotFound
+from pilot.errors import InputError
 
 __all__ = [
-    "KINDS",
     "STRATUM_FIELDS",
-    "ImportResult",
-    "Overrules",
     "SegmentCounts",
     "base_summary",
     "correct_facts",
@@ -40,154 +29,22 @@ __all__ = [
     "eligible",
     "erase_facts",
     "evaluate_segments",
-    "import_file",
-    "import_of",
-    "import_source",
-    "imports",
     "keep_current",
     "last_order_day",
     "planned_on",
     "rebuild_profiles",
     "register_plans",
-    "resume_import",
     "segments",
     "sentence",
     "set_segments",
     "sweep_facts",
-    "undo_import",
 ]
 
-KINDS = ("customers", "orders", "touches")
 STRATUM_FIELDS = ("region", "language", "sales_rep", "activity", "revenue_band")
 """What a sample can be layered by; `revenue_band` is the quarter of revenue a customer is in among the eligible."""
 UNKNOWN = "unknown"
 """The stratum of customers whose field is empty."""
 STRATUM_SEPARATOR = " · "
-
-
-def import_file(
-    actor: Actor,
-    kind: str,
-    path: Path,
-    *,
-    mapping: dict[str, str] | None = None,
-    importer: str | None = None,
-    overrules: Overrules | None = None,
-    strict: bool = False,
-    dry_run: bool = False,
-    rejects: Path | None = None,
-    progress: Progress = silent,
-    upload: str = "",
-) -> ImportResult:
-    """Take a file into the base. The same file again changes nothing.
-
-    Orders and touches are taken in as one act. Customers are, page by page, in an import that can be gone on with
-    where it was interrupted (`resume_import`) or undone (`undo_import`).
-
-    Args:
-        actor: Who does it.
-        kind: `customers`, `orders` or `touches`.
-        path: The file.
-        mapping: Their column by our field name, for columns that are not found by themselves.
-        importer: Key of the importer; by default the one that recognises the file.
-        overrules: What else of the file is known and not to be found out.
-        strict: Take all rows or none; by default the good ones are taken and the bad ones refused.
-        dry_run: Only say what would happen.
-        rejects: Where to write refused rows with their reasons, as CSV; the file is made with the first of them.
-        progress: Hears how many rows are done, and of how many.
-        upload: The upload whose order this is.
-
-    Raises:
-        InputError: The file cannot be read, or `strict` and a row was refused. Nothing is taken over then.
-        StateError: Another import of customers is running or was interrupted, or somebody else imported the same
-            file at the same moment.
-    """
-    actor.require("operations")
-    told = overrules or Overrules()
-    if mapping:
-        told = dataclasses.replace(told, columns={**told.columns, **mapping})
-    chosen = opened(kind, path, told, importer)
-    sha256 = digest_of(path)
-    known = intake.earlier(kind, sha256)
-    if known is not None and not dry_run:
-        intake.check_reading(known, told)
-        return intake.same_again(known)
-    check_rejects(path, rejects)
-    request = Request(actor, kind, path.name, chosen.key, sha256, told, strict, dry_run, rejects, progress, upload)
-    return intake.take(request, chosen.read(path, kind))
-
-
-def import_source(
-    actor: Actor,
-    kind: str,
-    source: str,
-    *,
-    overrules: Overrules | None = None,
-    strict: bool = False,
-    dry_run: bool = False,
-    rejects: Path | None = None,
-    progress: Progress = silent,
-    upload: str = "",
-) -> ImportResult:
-    """Take in what a configured database answers (`PILOT_SOURCES`), as `import_file` does a file.
-
-    The same rows again change nothing, in whatever order they come.
-
-    Raises:
-        InputError: There is no such source or query, the database does not answer, or what `import_file` raises.
-        StateError: As `import_file` raises it.
-    """
-    actor.require("operations")
-    told = overrules or Overrules()
-    told.check()
-    request = Request(actor, kind, source, "database", "", told, strict, dry_run, rejects, progress, upload)
-    return intake.take(request, read_query(source, kind))
-
-
-def resume_import(actor: Actor, import_id: int, *, progress: Progress = silent) -> ImportResult:
-    """Go on with an interrupted import of customers where it stopped. Rows that are done are not looked at again.
-
-    Raises:
-        NotFound: There is no such import.
-        StateError: It was not interrupted, or somebody is going on with it already.
-    """
-    actor.require("operations")
-    return intake.go_on(actor, import_of(import_id), progress)
-
-
-def undo_import(actor: Actor, import_id: int) -> int:
-    """Take an import back as one act: customers it made go, those it changed are as before, its facts count no more.
-
-    What a person has changed since stays as it is.
-
-    Returns:
-        How many customers went or changed back, or how many rows of facts count no more.
-
-    Raises:
-        NotFound: There is no such import.
-        StateError: It is undone already or still running, a later import changed the same customers, or a customer it
-            made is part of a pilot.
-    """
-    actor.require("operations")
-    return undo(actor, import_of(import_id))
-
-
-def imports(limit: int = 50, before: int | None = None) -> list[Import]:
-    """The newest imports; with `before`, those older than that one."""
-    query = sa.select(Import).order_by(Import.id.desc()).limit(limit)
-    return list(db.session.scalars(query if before is None else query.where(Import.id < before)))
-
-
-def import_of(import_id: int) -> Import:
-    """One import, as it stands now.
-
-    Raises:
-        NotFound: There is none of this number.
-    """
-    entry = db.session.get(Import, import_id, populate_existing=True)
-    if entry is None:
-        raise NotFound(f"there is no import {import_id}", remedy="List them with pilot import --list")
-    return entry
 
 
 def rebuild_profiles(actor: Actor, as_of: date, *, wrote: Callable[[int], None] = lambda customers: None) -> int:

@@ -23,6 +23,7 @@ from pilot.app import create_app
 from pilot.config import Config, load
 from pilot.console import step, track
 from pilot.customers import service as customers
+from pilot.customers.intake.service import import_file
 from pilot.customers.models import Customer, CustomerProfile
 from pilot.db import db
 from pilot.demo import life, respondents, world
@@ -183,7 +184,7 @@ def _base(journey: Journey) -> Plan:
         people = orders = journey.orders
     with step("Customers and orders imported"):
         for kind, path in (("customers", people), ("orders", orders)):
-            customers.import_file(SYSTEM, kind, path, rejects=journey.out / "base" / f"{kind}-rejects.csv")
+            import_file(SYSTEM, kind, path, rejects=journey.out / "base" / f"{kind}-rejects.csv")
     with step("Profile and segments"):
         plan = _plan(journey)
         customers.rebuild_profiles(SYSTEM, plan.population.as_of)
@@ -226,8 +227,8 @@ def _handling_period(journey: Journey, plan: Plan) -> None:
         touches, orders = folder / "touches.csv", folder / "orders-pilot.csv"
         life.write_touches(touches, subjects, journey.seed, start, end)
         life.write_orders(orders, subjects, journey.seed, start, end)
-        customers.import_file(SYSTEM, "touches", touches)
-        customers.import_file(SYSTEM, "orders", orders)
+        import_file(SYSTEM, "touches", touches)
+        import_file(SYSTEM, "orders", orders)
 
 
 def _subjects(plan: Plan) -> list[life.Subject]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from pilot.accounts.service import Actor
-from pilot.customers.story import Entry
+from pilot.customers.people.story import Entry
 from pilot.db import db
 from pilot.surveys.models import Invitation, Response, Survey, Wave
 

@@ -21,6 +21,7 @@ from pilot import clock, config
 from pilot.accounts.service import SYSTEM, add_user
 from pilot.app import create_app
 from pilot.customers import service as customers
+from pilot.customers.intake.service import import_file
 from pilot.db import db, transaction
 from pilot.experiments import service as experiments
 from pilot.experiments.models import Unit
@@ -152,7 +153,7 @@ def _base() -> None:
     ):
         path = folder / f"{kind}.csv"
         path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
-        customers.import_file(SYSTEM, kind, path, strict=True)
+        import_file(SYSTEM, kind, path, strict=True)
     customers.rebuild_profiles(SYSTEM, date(2026, 3, 31))
     customers.set_segments(SYSTEM, tomllib.loads((EXAMPLES / "segments.toml").read_text(encoding="utf-8"))["segments"])
     customers.evaluate_segments(SYSTEM)

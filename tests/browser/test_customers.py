@@ -10,10 +10,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from pilot.accounts.service import SYSTEM, Actor, add_user
-from pilot.customers import completion
-from pilot.customers.listing import ListQuery
+from pilot.customers.people import completion
+from pilot.customers.people.listing import ListQuery
 
-from ..customers import people  # noqa: TID252
+from ..customers.adding import add
 from .conftest import EMAIL, PASSWORD, Site
 
 pytestmark = pytest.mark.browser
@@ -24,7 +24,7 @@ OPERATOR = Actor(EMAIL, frozenset({"operations"}))
 @pytest.fixture
 def shop(site: Site) -> Site:
     """The site with sixty customers, a work list, and somebody outside to work it."""
-    people.add(
+    add(
         *(
             {
                 "ref": f"C{n:02d}",

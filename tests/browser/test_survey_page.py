@@ -19,7 +19,7 @@ from pilot.surveys import service
 from pilot.surveys.definition import load_definition
 from pilot.surveys.models import Response
 
-from ..surveys.conftest import EXAMPLE, World, make_world  # noqa: TID252
+from ..surveys.conftest import EXAMPLE, World, make_world
 from .conftest import Site
 
 pytestmark = pytest.mark.browser

@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from pilot import clock
-from pilot.customers import alerts, facts
 from pilot.customers.models import Customer, CustomerProfile
-from pilot.customers.segments import SegmentCounts, evaluate
+from pilot.customers.segmenting import alerts, facts
+from pilot.customers.segmenting.segments import SegmentCounts, evaluate
 from pilot.customers.service import segments
 from pilot.db import db, transaction
 

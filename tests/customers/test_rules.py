@@ -9,7 +9,7 @@ from flask_babel import force_locale
 from pilot.accounts.service import Actor
 from pilot.customers.models import Customer, CustomerProfile
 from pilot.customers.rules import SegmentRule, rule_from
-from pilot.customers.segments import match, rule_of
+from pilot.customers.segmenting.segments import match, rule_of
 from pilot.customers.service import segments, set_segments
 from pilot.db import db
 from pilot.errors import InputError

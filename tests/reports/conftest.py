@@ -19,6 +19,7 @@ from pilot.accounts.service import Actor
 from pilot.analysis import ArmSummary, Comparison, Evidence, Moments, Scale
 from pilot.config import current
 from pilot.customers import service as customers
+from pilot.customers.intake.service import import_file
 from pilot.db import db, transaction
 from pilot.experiments import service as experiments
 from pilot.experiments.models import Unit
@@ -222,7 +223,7 @@ def import_rows(
     path = folder / f"{kind}.csv"
     with path.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([columns, *rows])
-    customers.import_file(operator, kind, path, strict=True)
+    import_file(operator, kind, path, strict=True)
 
 
 def _deliver() -> None:

@@ -14,9 +14,9 @@ from flask.cli import with_appcontext
 
 from pilot.accounts.service import SYSTEM
 from pilot.console import count, json_option, result, table
-from pilot.customers import service
 from pilot.customers.commands import toml_of
-from pilot.customers.service import ImportResult
+from pilot.customers.intake import service
+from pilot.customers.intake.service import ImportResult
 from pilot.errors import CheckFailed, InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -10,8 +10,7 @@ import sqlalchemy as sa
 
 from pilot import clock, jobs
 from pilot.accounts.service import Actor
-from pilot.customers import service
-from pilot.customers.intake import uploads
+from pilot.customers.intake import service, uploads
 from pilot.customers.intake.requests import ImportResult
 from pilot.customers.intake.understanding import Overrules
 from pilot.customers.intake.uploads import Upload

@@ -11,8 +11,10 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from pilot.accounts.guards import acting, requires
-from pilot.customers import basepictures, rebuild, service
+from pilot.customers import service
 from pilot.customers.models import Customer, CustomerProfile
+from pilot.customers.profiling import pictures as basepictures
+from pilot.customers.profiling import rebuild
 from pilot.customers.wording import channel_names
 from pilot.db import db
 

@@ -9,9 +9,11 @@ from flask.typing import ResponseReturnValue
 
 from pilot.accounts.guards import acting, requires
 from pilot.config import LANGUAGES
-from pilot.customers import completion, listforms, listing, service
-from pilot.customers.completion import WORKERS, FieldErrors, Task
-from pilot.customers.listkeys import GAPS
+from pilot.customers import service
+from pilot.customers.people import completion, listing
+from pilot.customers.people import forms as listforms
+from pilot.customers.people.completion import WORKERS, FieldErrors, Task
+from pilot.customers.people.listkeys import GAPS
 from pilot.customers.wording import FIELD_NAMES
 from pilot.errors import InputError, StateError
 

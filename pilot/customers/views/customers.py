@@ -14,11 +14,13 @@ from flask_babel import gettext
 
 from pilot import jobs
 from pilot.accounts.guards import acting, requires
-from pilot.customers import duplicates, listforms, listing, listkeys, savedviews, service, story
+from pilot.customers import service
 from pilot.customers.cells import inert
-from pilot.customers.listing import READERS, ListQuery
-from pilot.customers.listkeys import GAPS
 from pilot.customers.models import LIST_KEYS
+from pilot.customers.people import duplicates, listing, listkeys, savedviews, story
+from pilot.customers.people import forms as listforms
+from pilot.customers.people.listing import READERS, ListQuery
+from pilot.customers.people.listkeys import GAPS
 from pilot.customers.wording import ACTIVITY_NAMES, ACTIVITY_TONES, FIELD_NAMES, REASON_NAMES, channel_names
 
 PILOT_READERS = ("operations", "analyst", "viewer")

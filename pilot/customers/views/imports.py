@@ -10,13 +10,13 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from pilot.accounts.guards import acting, requires
-from pilot.customers import listing, service
-from pilot.customers.intake import columnmaps, forms, history, preview, reasons, uploads, wording, worker
+from pilot.customers.intake import columnmaps, forms, history, preview, reasons, service, uploads, wording, worker
 from pilot.customers.intake.preview import Preview
 from pilot.customers.intake.queries import source_names
 from pilot.customers.intake.understanding import Overrules
 from pilot.customers.intake.uploads import Upload
 from pilot.customers.models import ColumnMap
+from pilot.customers.people import listing
 from pilot.errors import InputError, NotFound, StateError
 from pilot.web import csrf
 

@@ -12,10 +12,12 @@ from flask_babel import lazy_gettext, ngettext
 from werkzeug.datastructures import MultiDict
 
 from pilot.accounts.guards import acting, requires
-from pilot.customers import alerts, editing, movements, ruleforms, segmentforms, service
-from pilot.customers import segments as segmenting
+from pilot.customers import service
 from pilot.customers.rules import MAX_DEPTH
-from pilot.customers.segmentforms import SegmentForm
+from pilot.customers.segmenting import alerts, editing, movements, ruleforms
+from pilot.customers.segmenting import forms as segmentforms
+from pilot.customers.segmenting import segments as segmenting
+from pilot.customers.segmenting.forms import SegmentForm
 from pilot.customers.wording import ACTIVITY_NAMES, FIELD_NAMES, channel_names
 from pilot.web import money, number
 

@@ -7,8 +7,8 @@ from flask import Flask
 from pilot.accounts.service import Actor
 from pilot.customers.importers import Reading, Row, RowError
 from pilot.customers.intake.fields import FIELDS
+from pilot.customers.intake.service import import_file
 from pilot.customers.intake.understanding import Overrules, columns, evidence_in, rows, understand
-from pilot.customers.service import import_file
 from pilot.errors import InputError
 from pilot.plugins.builtin.importers import CsvFile, OnlineRetail
 from tests.customers.conftest import Write

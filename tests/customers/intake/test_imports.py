@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from flask import Flask
 
 from pilot.accounts.service import Actor, trail
+from pilot.customers.intake.service import import_file
 from pilot.customers.intake.understanding import Overrules
 from pilot.customers.models import Customer, Import
 from pilot.customers.orderstore import store
-from pilot.customers.service import import_file
 from pilot.db import db
 from pilot.errors import Forbidden, InputError
 from tests.customers.conftest import Write

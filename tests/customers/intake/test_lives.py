@@ -19,10 +19,10 @@ from pilot import clock
 from pilot.accounts.service import Actor, trail
 from pilot.config import current
 from pilot.customers.intake import merging
+from pilot.customers.intake.service import import_file, import_of, imports, resume_import, undo_import
 from pilot.customers.intake.understanding import Overrules
 from pilot.customers.models import Customer, CustomerChange, Import
 from pilot.customers.orderstore import Measure, store
-from pilot.customers.service import import_file, import_of, imports, resume_import, undo_import
 from pilot.db import db, transaction
 from pilot.errors import InputError, NotFound, StateError
 from tests.conftest import CHECKOUT, SECRET
@@ -210,7 +210,7 @@ from pilot.app import create_app
 from pilot.config import load
 from pilot.accounts.service import SYSTEM
 from pilot.customers.intake import imports, merging
-from pilot.customers.service import import_file
+from pilot.customers.intake.service import import_file
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -7,7 +7,7 @@ from flask import Flask
 
 from pilot.accounts.service import Actor
 from pilot.customers.intake import reasons
-from pilot.customers.service import import_file
+from pilot.customers.intake.service import import_file
 from tests.customers.conftest import Write
 
 FILES = {

@@ -20,9 +20,9 @@ from pilot import clock
 from pilot.accounts.service import Actor
 from pilot.customers.cells import inert, unmarked
 from pilot.customers.intake.commands import import_
+from pilot.customers.intake.service import import_file
 from pilot.customers.models import Customer
 from pilot.customers.orderstore import store
-from pilot.customers.service import import_file
 from pilot.db import db
 from pilot.errors import CheckFailed, InputError
 from tests.customers.conftest import Write

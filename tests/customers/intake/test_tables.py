@@ -18,10 +18,10 @@ from flask import Flask
 from pilot.accounts.service import Actor
 from pilot.config import Source
 from pilot.customers.intake.parquet import is_parquet, read_parquet
+from pilot.customers.intake.service import import_file, import_source, undo_import
 from pilot.customers.intake.understanding import Overrules
 from pilot.customers.models import Customer, Import
 from pilot.customers.orderstore import store
-from pilot.customers.service import import_file, import_source, undo_import
 from pilot.db import db
 from pilot.errors import InputError
 from pilot.plugins.builtin.tables import ParquetFile, Workbook

@@ -14,13 +14,13 @@ from hypothesis import strategies as some
 
 from pilot import clock
 from pilot.accounts.service import SYSTEM, Actor, record, trail
-from pilot.customers import listing, listkeys, savedviews
-from pilot.customers.listing import ListQuery, find
 from pilot.customers.models import LIST_KEYS, SEARCH_INDEX, Customer, CustomerProfile, ListedCustomer
+from pilot.customers.people import listing, listkeys, savedviews
+from pilot.customers.people.listing import ListQuery, find
 from pilot.db import db, transaction
 from pilot.errors import Forbidden, InputError, NotFound
 
-from . import people
+from ..adding import add
 
 READER = Actor("vera@example.com", frozenset({"viewer"}))
 
@@ -70,7 +70,7 @@ PEOPLE = (
     ],
 )
 def test_a_search_finds_words_by_their_beginnings(app: Flask, search: str, found: list[str]) -> None:
-    people.add(*PEOPLE)
+    add(*PEOPLE)
     assert refs(ListQuery(search=search, sort="ref", descending=False)) == found
 
 
@@ -78,7 +78,7 @@ def test_a_search_finds_words_by_their_beginnings(app: Flask, search: str, found
 def test_common_and_rare_words_are_found_alike(app: Flask, monkeypatch: pytest.MonkeyPatch, counted: int) -> None:
     """Beyond `COUNTED` another way is taken; with 0 it is always taken."""
     monkeypatch.setattr(listing, "COUNTED", counted)
-    people.add(*PEOPLE)
+    add(*PEOPLE)
     assert refs(ListQuery(search="ross", sort="name", descending=False)) == ["A-17", "B-17"]
     assert refs(ListQuery(search="pani r", sort="name")) == ["A-17"]
     page = find(ListQuery(search="ross"))
@@ -118,7 +118,7 @@ def test_pages_hold_everybody_once_in_order_forwards_and_back(
 ) -> None:
     monkeypatch.setattr(listing, "COUNTED", counted)
     monkeypatch.setattr(listing, "SIZES", (7,))
-    people.add(*various())
+    add(*various())
     keys = {row.customer_id: row for row in db.session.scalars(sa.select(ListedCustomer))}
     for sort in LIST_KEYS:
         for region in ("", "Marche"):
@@ -169,14 +169,14 @@ def fits(row: dict[str, Any], asked: dict[str, Any]) -> bool:
 @given(asked=FILTERS)
 def test_filters_say_what_plain_words_say(sqlite_app: Flask, asked: dict[str, Any]) -> None:
     if not db.session.scalar(sa.select(sa.func.count()).select_from(Customer)):
-        people.add(*various())
+        add(*various())
     page = find(ListQuery(**asked, sort="ref", descending=False, size=100))
     assert [line.customer.ref for line in page.lines] == [row["ref"] for row in various() if fits(row, asked)]
     assert page.count == len(page.lines)
 
 
 def test_filters_work_on_either_database(app: Flask) -> None:
-    people.add(*various())
+    add(*various())
     for asked in ({"missing": "email"}, {"segment": "top", "ordered_to": date(2026, 1, 6)}, {"region": "-"}):
         found = refs(ListQuery(**asked, sort="ref", descending=False, size=100))  # type: ignore[arg-type]
         assert found == [row["ref"] for row in various() if fits(row, asked)]
@@ -184,14 +184,14 @@ def test_filters_work_on_either_database(app: Flask) -> None:
 
 
 def test_a_pilot_is_a_filter(sqlite_app: Flask) -> None:
-    ids = people.add({}, {}, {})
+    ids = add({}, {}, {})
     members = sa.select(Customer.id).where(Customer.id == ids[1])
     listing.register_pilots(sqlite_app, listing.Pilots(lambda: {"desk": "Desk"}, lambda key: members))
     assert refs(ListQuery(pilot="desk")) == ["C1"]
 
 
 def test_the_copy_follows_whatever_changes(app: Flask) -> None:
-    first, second, third = people.add({"name": "Alfa"}, {"name": "Beta"}, {"name": "Gamma"})
+    first, second, third = add({"name": "Alfa"}, {"name": "Beta"}, {"name": "Gamma"})
     assert not listkeys.behind()
     with transaction() as work:
         work.session.execute(
@@ -221,7 +221,7 @@ def test_the_copy_follows_whatever_changes(app: Flask) -> None:
 
 def test_a_round_that_was_interrupted_goes_on(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listkeys, "BATCH", 4)
-    people.add(*({} for _ in range(10)), listed=False)
+    add(*({} for _ in range(10)), listed=False)
     with transaction():
         record(SYSTEM, "imported", "import:1")
     assert listkeys.follow()
@@ -236,7 +236,7 @@ def test_a_round_that_was_interrupted_goes_on(app: Flask, monkeypatch: pytest.Mo
 
 
 def test_what_does_not_touch_the_base_starts_no_round(app: Flask) -> None:
-    people.add({})
+    add({})
     with transaction():
         record(SYSTEM, "logged in", "user:anna@example.com")
     assert not listkeys.behind()
@@ -248,7 +248,7 @@ def test_a_page_is_read_from_the_index_of_its_order(
 ) -> None:
     """Nothing is sorted and nothing counted off, however many there are, whatever is filtered."""
     monkeypatch.setattr(listing, "COUNTED", 0)
-    people.add(*various())
+    add(*various())
     asked: list[tuple[str, Any]] = []
     db.session.rollback()  # the next connection is listened to
 
@@ -269,7 +269,7 @@ def test_a_page_is_read_from_the_index_of_its_order(
 
 
 def test_an_export_is_recorded_before_its_first_line_and_holds_all(app: Flask) -> None:
-    people.add(*various())
+    add(*various())
     operator = Actor("op@example.com", frozenset({"operations"}))
     lines = listing.export(operator, ListQuery(region="Marche", sort="ref", descending=False))
     entry = trail("customers")[-1]

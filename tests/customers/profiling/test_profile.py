@@ -12,14 +12,15 @@ from flask import Flask
 from pilot import clock
 from pilot.accounts.service import Actor
 from pilot.config import Config
+from pilot.customers.intake.service import import_file
 from pilot.customers.models import Customer, CustomerProfile, Import
 from pilot.customers.orderstore import store
-from pilot.customers.profile import activity
-from pilot.customers.service import base_summary, customer_count, import_file, last_order_day, rebuild_profiles
+from pilot.customers.profiling.profile import activity
+from pilot.customers.service import base_summary, customer_count, last_order_day, rebuild_profiles
 from pilot.db import db, transaction
 from pilot.errors import InputError
 
-from .conftest import Write
+from ..conftest import Write
 
 
 @pytest.mark.parametrize(
@@ -244,7 +245,7 @@ def test_a_rebuild_that_fails_leaves_the_profiles_that_stood(
     base(operator, write)
     rebuild_profiles(operator, date(2026, 3, 31))
     before = profiles(), base_summary()
-    monkeypatch.setattr("pilot.customers.base.summed_up", lambda *found: 1 / 0)
+    monkeypatch.setattr("pilot.customers.profiling.base.summed_up", lambda *found: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         rebuild_profiles(operator, date(2026, 4, 1))
     assert (profiles(), base_summary()) == before

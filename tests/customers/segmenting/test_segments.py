@@ -11,22 +11,15 @@ from flask import Flask
 
 from pilot import clock
 from pilot.accounts.service import Actor, trail
+from pilot.customers.intake.service import import_file
 from pilot.customers.models import Customer, CustomerProfile, Movement
-from pilot.customers.service import (
-    eligible,
-    evaluate_segments,
-    import_file,
-    rebuild_profiles,
-    segments,
-    sentence,
-    set_segments,
-)
+from pilot.customers.service import eligible, evaluate_segments, rebuild_profiles, segments, sentence, set_segments
 from pilot.db import db, transaction
 from pilot.errors import InputError
 from pilot.events import CustomerMoved
 from pilot.plugins.manager import plugins
 
-from .conftest import Write
+from ..conftest import Write
 
 KEY = {"key": "key", "name": "Key", "rule": "revenue-at-least", "settings": {"amount": 100}, "channel": "field-rep"}
 TINY = {"key": "tiny", "name": "Tiny", "rule": "revenue-below", "settings": {"amount": 10}, "channel": "service-desk"}
@@ -198,7 +191,7 @@ def test_a_stratum_must_be_a_known_field(sqlite_app: Flask) -> None:
 
 
 def test_the_example_of_the_document_can_be_loaded_and_told_in_words(sqlite_app: Flask, operator: Actor) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "segments.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "segments.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     set_segments(operator, tomllib.loads(example)["segments"])
     assert [(segment.key, segment.settle_days, segment.approval) for segment in segments()] == [
@@ -213,5 +206,5 @@ def test_the_example_of_the_document_can_be_loaded_and_told_in_words(sqlite_app:
 
 
 def test_every_rule_is_in_the_document(sqlite_app: Flask) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "segments.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "segments.md").read_text(encoding="utf-8")
     assert [part.key for part in plugins().all("segment_rules") if f"`{part.key}`" not in text] == []

@@ -7,18 +7,18 @@ import sqlalchemy as sa
 from flask import Flask
 
 from pilot.accounts.service import Actor
-from pilot.customers import duplicates, quality
 from pilot.customers.models import Customer, Duplicate
+from pilot.customers.people import duplicates, quality
 from pilot.db import db, transaction
 from pilot.errors import Forbidden, InputError, NotFound
 
-from . import people
+from ..adding import add
 
 OPERATOR = Actor("op@example.com", frozenset({"operations"}))
 
 
 def test_each_field_tells_what_is_missing_and_what_is_odd(app: Flask) -> None:
-    people.add(
+    add(
         {"name": "12345", "email": "info@a.example", "phone": "+39 (051)", "language": "it", "postcode": "4012"},
         {"name": "3 Fratelli", "email": "INFO2@b.example", "phone": "1234567890123456", "language": "it",
          "postcode": "40121", "legal_entity": "IT 01234567890"},
@@ -40,7 +40,7 @@ def test_each_field_tells_what_is_missing_and_what_is_odd(app: Flask) -> None:
 
 def test_a_number_that_many_share_is_found_however_it_is_written(app: Flask) -> None:
     written = ("051 44 55 66", "051-445566", "(051)445566", "051/44.55.66", "051445566")
-    people.add(*({"phone": phone} for phone in (*written, "02 1", "02 1")), listed=False)
+    add(*({"phone": phone} for phone in (*written, "02 1", "02 1")), listed=False)
     assert quality.counts()["phone"]["shared_phone"] == 5
 
 
@@ -65,7 +65,7 @@ TWINS = (
 
 
 def test_what_customers_share_makes_them_pairs(app: Flask) -> None:
-    people.add(*TWINS, listed=False)
+    add(*TWINS, listed=False)
     assert duplicates.find(OPERATOR) == (2, [])
     assert pairs() == {
         ("A", "B"): (["legal_entity", "domain"], "open"),
@@ -76,7 +76,7 @@ def test_what_customers_share_makes_them_pairs(app: Flask) -> None:
 
 
 def test_a_decision_stands_and_what_is_no_pair_any_more_goes(app: Flask) -> None:
-    people.add(*TWINS, listed=False)
+    add(*TWINS, listed=False)
     duplicates.find(OPERATOR)
     numbers = {reasons[0]: number for number, reasons in db.session.execute(sa.select(Duplicate.id, Duplicate.reasons))}
     duplicates.decide(OPERATOR, numbers["legal_entity"], "different")
@@ -91,7 +91,7 @@ def test_a_decision_stands_and_what_is_no_pair_any_more_goes(app: Flask) -> None
 
 
 def test_a_large_group_is_a_finding_and_no_thousand_pairs(app: Flask) -> None:
-    people.add(*({"email": f"shop{n}@chain.example", "name": f"S{n:02d}"} for n in range(11)), listed=False)
+    add(*({"email": f"shop{n}@chain.example", "name": f"S{n:02d}"} for n in range(11)), listed=False)
     waiting, groups = duplicates.find(OPERATOR)
     assert waiting == 0
     assert groups == [duplicates.Group("domain", "chain.example", 11)]

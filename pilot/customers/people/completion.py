@@ -19,10 +19,10 @@ from flask_babel import gettext as _
 from pilot import clock
 from pilot.accounts.service import Actor, record
 from pilot.config import current, today
-from pilot.customers.entries import customer_value
-from pilot.customers.listing import ListQuery, fitting
-from pilot.customers.listkeys import GAPS
 from pilot.customers.models import Completion, ConfidentialityAcceptance, Customer, CustomerChange, ListedCustomer
+from pilot.customers.people.entries import customer_value
+from pilot.customers.people.listing import ListQuery, fitting
+from pilot.customers.people.listkeys import GAPS
 from pilot.db import Transaction, db, transaction
 from pilot.errors import Forbidden, InputError, NotFound, StateError
 

@@ -16,9 +16,9 @@ from flask_babel import lazy_gettext, ngettext
 
 from pilot.accounts.service import Actor
 from pilot.config import current
-from pilot.customers.listing import READERS
 from pilot.customers.models import Customer, CustomerChange, Import, Movement, Segment
 from pilot.customers.orderstore import OrderFact, TouchFact, store
+from pilot.customers.people.listing import READERS
 from pilot.customers.wording import FIELD_NAMES, channel_names
 from pilot.db import db
 from pilot.errors import NotFound

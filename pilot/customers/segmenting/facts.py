@@ -17,7 +17,7 @@ from pilot.customers.scratch import scratch, table_of
 from pilot.db import JSON, db
 
 if TYPE_CHECKING:
-    from pilot.customers.placing import Rules
+    from pilot.customers.segmenting.placing import Rules
 
 _SHOWN = ("region", "sales_rep", "sector", "size", "language")
 """Fields of a customer that may stand in a movement; names and addresses do not."""

@@ -10,10 +10,11 @@ from typing import Any
 from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
-from pilot.customers import ruleforms, service
-from pilot.customers.ruleforms import Node
+from pilot.customers import service
 from pilot.customers.rules import SegmentRule
-from pilot.customers.segments import build
+from pilot.customers.segmenting import ruleforms
+from pilot.customers.segmenting.ruleforms import Node
+from pilot.customers.segmenting.segments import build
 from pilot.customers.wording import channel_names
 from pilot.errors import InputError
 

@@ -9,10 +9,10 @@ from flask import Flask
 
 from pilot import clock
 from pilot.accounts.service import Actor, trail
-from pilot.customers import alerts
 from pilot.customers.commands import movements
 from pilot.customers.models import Customer, CustomerProfile
-from pilot.customers.movements import (
+from pilot.customers.segmenting import alerts
+from pilot.customers.segmenting.movements import (
     Decided,
     Wanted,
     approve,
@@ -22,14 +22,14 @@ from pilot.customers.movements import (
     proposed,
     register_holds,
 )
-from pilot.customers.segments import Flow, preview
+from pilot.customers.segmenting.segments import Flow, preview
 from pilot.customers.service import evaluate_segments, keep_current, segments, set_segments
 from pilot.db import db
 from pilot.errors import Forbidden, NotFound, StateError
 from pilot.events import CustomerMoved, Event, HandlingChanged, ValuableCustomerSlows
 from pilot.plugins.manager import plugins
 
-from .moving import DAY, KEY, SMALL, channels, places, profiled
+from ..moving import DAY, KEY, SMALL, channels, places, profiled
 
 SETTLED = [KEY, {**SMALL, "settle_days": 10}]
 APPROVED = [KEY, {**SMALL, "approval": True}]

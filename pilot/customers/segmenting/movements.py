@@ -16,8 +16,8 @@ from pilot import clock
 from pilot.accounts.service import Actor
 from pilot.accounts.service import record as note
 from pilot.customers.bulk import batches
-from pilot.customers.facts import Facts
 from pilot.customers.models import Customer, Movement, Segment
+from pilot.customers.segmenting.facts import Facts
 from pilot.db import Transaction, db, transaction
 from pilot.errors import InputError, NotFound, StateError
 from pilot.events import CustomerMoved, HandlingChanged

@@ -15,9 +15,9 @@ from flask.testing import FlaskClient
 
 from pilot import clock
 from pilot.accounts.service import SYSTEM, Actor, add_user
-from pilot.customers import base, rebuild
 from pilot.customers.models import BaseSummary, Customer, CustomerProfile, Import
 from pilot.customers.orderstore import store
+from pilot.customers.profiling import base, rebuild
 from pilot.customers.service import base_summary, rebuild_profiles
 from pilot.db import db, transaction
 
@@ -257,7 +257,7 @@ def test_a_job_that_fails_says_so_and_leaves_what_stood(
     monkeypatch.setattr(rebuild, "AT_ONCE", 0)
     log_in(client, "operations")
     rebuild.ask(operator)
-    monkeypatch.setattr("pilot.customers.base.summed_up", lambda *found: 1 / 0)
+    monkeypatch.setattr("pilot.customers.profiling.base.summed_up", lambda *found: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         rebuild.work_off()
     page = client.get("/base").text

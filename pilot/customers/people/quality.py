@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from flask_babel import lazy_gettext
 
-from pilot.customers.listkeys import GAPS
 from pilot.customers.models import Customer
+from pilot.customers.people.listkeys import GAPS
 from pilot.db import db
 
 FINDINGS = {

@@ -12,10 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pilot.customers import profile
 from pilot.customers.engines import MonthRow, Study
 from pilot.customers.models import BaseSummary, CustomerProfile
-from pilot.customers.profile import Totals
+from pilot.customers.profiling import profile
+from pilot.customers.profiling.profile import Totals
 from pilot.db import db
 
 MONTHS = 36

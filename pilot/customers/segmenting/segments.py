@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pilot import clock
-from pilot.customers import movements
-from pilot.customers.facts import Facts
 from pilot.customers.models import Customer, CustomerProfile, Segment
-from pilot.customers.placing import differing, taken_by
 from pilot.customers.rules import SegmentRule
 from pilot.customers.scratch import scratch
+from pilot.customers.segmenting import movements
+from pilot.customers.segmenting.facts import Facts
+from pilot.customers.segmenting.placing import differing, taken_by
 from pilot.db import Transaction, db
 from pilot.errors import InputError
 from pilot.plugins.manager import plugins

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
-from pilot.customers.listing import COLUMNS, SHOWN, SIZES, ListQuery, Place
-from pilot.customers.listkeys import GAPS
 from pilot.customers.models import LIST_KEYS, ListedCustomer
+from pilot.customers.people.listing import COLUMNS, SHOWN, SIZES, ListQuery, Place
+from pilot.customers.people.listkeys import GAPS
 
 LONGEST = 200
 _TEXTS = ("search", "segment", "activity", "region", "sales_rep", "channel", "pilot")

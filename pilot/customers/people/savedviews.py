@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from pilot.accounts.service import Actor, record
-from pilot.customers.listing import READERS
 from pilot.customers.models import SavedView
+from pilot.customers.people.listing import READERS
 from pilot.db import db, transaction
 from pilot.errors import InputError, NotFound
 

@@ -25,9 +25,9 @@ from pilot.accounts.models import AuditEntry
 from pilot.accounts.service import SYSTEM, add_user
 from pilot.config import Source
 from pilot.customers.intake import uploads, worker
+from pilot.customers.intake.service import import_file
 from pilot.customers.models import ColumnMap, Customer, Import
 from pilot.customers.orderstore import store
-from pilot.customers.service import import_file
 from pilot.db import db
 
 PASSWORD = "rather-long-and-calm"

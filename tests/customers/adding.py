@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pilot.customers import listkeys
 from pilot.customers.models import Customer, CustomerProfile
+from pilot.customers.people import listkeys
 from pilot.db import transaction
 
 AT = datetime(2026, 3, 1, 9, tzinfo=UTC)

@@ -7,11 +7,12 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
 
 from pilot.accounts.service import SYSTEM, Actor, add_user
-from pilot.customers import editing, ruleforms, segmentforms
-from pilot.customers.movements import Wanted, find
+from pilot.customers.segmenting import editing, ruleforms
+from pilot.customers.segmenting import forms as segmentforms
+from pilot.customers.segmenting.movements import Wanted, find
 from pilot.customers.service import segments, set_segments
 
-from .moving import DAY, KEY, SMALL, channels, profiled
+from ..moving import DAY, KEY, SMALL, channels, profiled
 
 PASSWORD = "rather-long-and-calm"
 NESTED = {

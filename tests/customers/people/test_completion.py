@@ -13,14 +13,14 @@ from flask import Flask
 from pilot import clock
 from pilot.accounts.models import AuditEntry
 from pilot.accounts.service import Actor
-from pilot.customers import completion
-from pilot.customers.completion import FieldErrors
-from pilot.customers.listing import ListQuery
 from pilot.customers.models import Completion, ConfidentialityAcceptance, Customer, CustomerChange
+from pilot.customers.people import completion
+from pilot.customers.people.completion import FieldErrors
+from pilot.customers.people.listing import ListQuery
 from pilot.db import db, transaction
 from pilot.errors import Forbidden, InputError, NotFound, StateError
 
-from . import people
+from ..adding import add
 
 TEXT = "Keep it to yourself."
 OPERATOR = Actor("op@example.com", frozenset({"operations"}))
@@ -28,7 +28,7 @@ AWAY, DESK = (Actor(f"{name}@example.com", frozenset({role})) for name, role in 
 
 
 def build(*rows: dict[str, Any], fields: tuple[str, ...] = ("email", "phone")) -> int:
-    people.add(*rows)
+    add(*rows)
     for worker in (AWAY, DESK):
         completion.accept(worker, TEXT, completion.text_hash(TEXT))
     return completion.build(OPERATOR, fields, ListQuery())
@@ -165,7 +165,7 @@ def test_giving_up_takes_a_reason_and_is_final(app: Flask) -> None:
 
 
 def test_what_an_import_brought_meanwhile_is_asked_of_nobody(app: Flask) -> None:
-    first, _second = people.add(worth(9), worth(1))
+    first, _second = add(worth(9), worth(1))
     build()
     with transaction() as work:
         work.session.execute(sa.update(Customer).where(Customer.id == first).values(email="a@b.example", phone="1"))

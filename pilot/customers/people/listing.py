@@ -21,8 +21,8 @@ from sqlalchemy.sql.operators import custom_op
 
 from pilot.accounts.service import Actor, record
 from pilot.customers.bulk import batches
-from pilot.customers.listkeys import GAPS, words
 from pilot.customers.models import LIST_KEYS, SEARCH_INDEX, Customer, CustomerProfile, ListedCustomer, ListMark
+from pilot.customers.people.listkeys import GAPS, words
 from pilot.db import db, transaction
 from pilot.errors import InputError
 

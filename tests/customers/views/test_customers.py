@@ -17,15 +17,15 @@ from flask.testing import FlaskClient
 
 from pilot import clock
 from pilot.accounts.service import SYSTEM, Actor, add_user, trail
-from pilot.customers import completion
-from pilot.customers.listing import ListQuery, Pilots, register_pilots
 from pilot.customers.models import Completion, Customer, CustomerChange, Import, Movement, SavedView
 from pilot.customers.orderstore import store
-from pilot.customers.story import Entry, register_story, story
+from pilot.customers.people import completion
+from pilot.customers.people.listing import ListQuery, Pilots, register_pilots
+from pilot.customers.people.story import Entry, register_story, story
 from pilot.db import db, transaction
 from pilot.errors import Forbidden, NotFound
 
-from . import people
+from ..adding import AT, add
 
 PASSWORD = "a calm long secret"
 OPERATOR = Actor("op@example.com", frozenset({"operations"}))
@@ -61,7 +61,7 @@ def post(client: FlaskClient, page: str, action: str, **fields: object) -> int:
 
 def test_the_outsourced_see_their_work_and_nothing_else(enter: Enter, sqlite_app: Flask) -> None:
     """Every address of the site is asked for: whoever adds a page is in this test already."""
-    people.add({})
+    add({})
     client = enter("outsourced")
     csrf = token(client.get("/completion/work").text)
     opened = set()
@@ -111,7 +111,7 @@ def test_who_is_not_logged_in_sees_no_customer(client: FlaskClient, sqlite_app: 
 
 
 def test_the_list_is_searched_filtered_and_turned_by_addresses(enter: Enter) -> None:
-    people.add(*({"ref": f"C{n:03d}", "name": f"Shop {n}", "region": "South" if n % 2 else None} for n in range(60)))
+    add(*({"ref": f"C{n:03d}", "name": f"Shop {n}", "region": "South" if n % 2 else None} for n in range(60)))
     client = enter("viewer")
     page = client.get("/customers?region=South&sort=ref&order=asc&size=25").text
     shown = re.findall(r'<span class="sub">(C\d+)', page)
@@ -136,7 +136,7 @@ def test_the_list_is_searched_filtered_and_turned_by_addresses(enter: Enter) -> 
     ],
 )
 def test_what_cannot_be_read_is_said_beside_the_field_and_stays_there(enter: Enter, asked: str) -> None:
-    people.add({})
+    add({})
     name, value = asked.split("=")
     page = enter("viewer").get(f"/customers?{asked}").text
     entry = re.search(rf'<input[^>]*id="{name}"[^>]*>', page)
@@ -161,13 +161,13 @@ def test_what_cannot_be_read_is_said_beside_the_field_and_stays_there(enter: Ent
     ],
 )
 def test_no_address_breaks_the_list(enter: Enter, asked: str) -> None:
-    people.add({})
+    add({})
     assert enter("viewer").get(f"/customers?{asked}").status_code == 200
 
 
 def test_an_export_is_inert_and_whole(enter: Enter) -> None:
     names = ["=HYPERLINK(1)", "+39", "-1+2", "@SUM", 'He said "no"', "Żółć; łódź"]
-    people.add(*({"name": name, "city": "\tTab" if name == "+39" else None} for name in names))
+    add(*({"name": name, "city": "\tTab" if name == "+39" else None} for name in names))
     answer = enter("operations").get(
         "/customers/export.csv?sort=ref&order=asc&column=ref&column=city&column=revenue_year"
     )
@@ -183,7 +183,7 @@ def test_an_export_is_inert_and_whole(enter: Enter) -> None:
 
 
 def test_a_view_is_kept_and_found_again(enter: Enter) -> None:
-    people.add({"region": "South"})
+    add({"region": "South"})
     client = enter("viewer")
     asked = "/customers?region=South&sort=name&order=asc"
     assert post(client, asked, "/customers/views", view_name="My <b>", region="South", sort="name", order="asc") == 302
@@ -209,13 +209,13 @@ def told_orders() -> None:
             work.session.add(
                 Import(
                     kind=kind, filename=f"{kind}.csv", sha256=kind, importer="csv", reading={}, actor="op@example.com",
-                    at=people.AT, accepted=len(rows), unchanged=0, rejected=0, fact_file=name,
+                    at=AT, accepted=len(rows), unchanged=0, rejected=0, fact_file=name,
                 )
             )  # fmt: skip
 
 
 def test_a_story_brings_all_rooms_onto_one_time_line(app: Flask) -> None:
-    number, _other = people.add({}, {})
+    number, _other = add({}, {})
     told_orders()
     with transaction() as work:
         at = datetime(2026, 2, 28, 23, 30, tzinfo=UTC)  # where the company is, it is March
@@ -244,7 +244,7 @@ def test_a_story_brings_all_rooms_onto_one_time_line(app: Flask) -> None:
 
 
 def test_a_long_story_has_pages(sqlite_app: Flask) -> None:
-    (number,) = people.add({})
+    (number,) = add({})
     register_story(
         sqlite_app, lambda actor, who: [Entry(date(2025, 1 + n % 12, 1), "survey", str(n)) for n in range(120)]
     )
@@ -257,7 +257,7 @@ def test_a_long_story_has_pages(sqlite_app: Flask) -> None:
 
 
 def test_a_story_is_for_those_who_look_after_customers(sqlite_app: Flask) -> None:
-    (number,) = people.add({})
+    (number,) = add({})
     with sqlite_app.test_request_context():
         with pytest.raises(Forbidden):
             story(Actor("x", frozenset({"outsourced"})), number)
@@ -266,7 +266,7 @@ def test_a_story_is_for_those_who_look_after_customers(sqlite_app: Flask) -> Non
 
 
 def test_the_page_of_a_customer_says_what_is_not_known(enter: Enter) -> None:
-    number, other = people.add({"name": "<script>", "email": "a@b.example"}, {"profile": {"revenue_year": 0.0}})
+    number, other = add({"name": "<script>", "email": "a@b.example"}, {"profile": {"revenue_year": 0.0}})
     client = enter("agent")
     page = client.get(f"/customers/{number}").text
     assert "&lt;script&gt;" in page
@@ -292,8 +292,8 @@ def work_of(client: FlaskClient) -> Iterator[str]:
 
 
 def test_a_worker_sees_name_city_and_the_fields_and_no_more(enter: Enter) -> None:
-    clock.travel(people.AT)
-    people.add(
+    clock.travel(AT)
+    add(
         {"ref": "SECRET-REF", "name": "Alfa & Co", "city": "Ancona", "email": None, "phone": "051-SECRET",
          "region": "SecretRegion", "sales_rep": "SecretRep", "street": "SecretStreet",
          "profile": {"revenue_year": 98765.0, "segment": "secretsegment", "last_order": date(2026, 2, 3)}},
@@ -324,7 +324,7 @@ def test_a_worker_sees_name_city_and_the_fields_and_no_more(enter: Enter) -> Non
 
 
 def test_another_language_is_another_text_to_be_accepted(enter: Enter) -> None:
-    people.add({})
+    add({})
     completion.build(OPERATOR, ("email",), ListQuery())
     client = enter("outsourced")
     with work_of(client) as page:
@@ -334,7 +334,7 @@ def test_another_language_is_another_text_to_be_accepted(enter: Enter) -> None:
 
 
 def test_operations_make_the_list_and_see_how_far_it_is(enter: Enter) -> None:
-    people.add({"region": "South"}, {"region": "North"})
+    add({"region": "South"}, {"region": "North"})
     client = enter("operations")
     assert post(client, "/completion", "/completion/list", field=["email", "phone"], region="South") == 302
     page = client.get("/completion").text
@@ -344,7 +344,7 @@ def test_operations_make_the_list_and_see_how_far_it_is(enter: Enter) -> None:
 
 
 def test_operations_decide_about_pairs(enter: Enter) -> None:
-    people.add(*({"name": f"Shop {n}", "legal_entity": "IT 1"} for n in range(2)))
+    add(*({"name": f"Shop {n}", "legal_entity": "IT 1"} for n in range(2)))
     client = enter("operations")
     csrf = token(client.get("/customers/duplicates").text)
     page = client.post("/customers/duplicates", data={"csrf_token": csrf}).text
@@ -357,7 +357,7 @@ def test_operations_decide_about_pairs(enter: Enter) -> None:
 
 
 def test_who_handles_customers_cannot_ask_who_is_in_a_pilot(enter: Enter, sqlite_app: Flask) -> None:
-    inside, _outside = people.add({}, {})
+    inside, _outside = add({}, {})
     members = sa.select(Customer.id).where(Customer.id == inside)
     register_pilots(sqlite_app, Pilots(lambda: {"desk": "Desk"}, lambda key: members))
     shown = {role: enter(role).get("/customers?pilot=desk").text for role in ("viewer", "agent")}

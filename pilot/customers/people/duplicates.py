@@ -13,7 +13,7 @@ from pilot import clock
 from pilot.accounts.service import Actor, record
 from pilot.customers.bulk import BATCH, batches
 from pilot.customers.models import Customer, Duplicate
-from pilot.customers.quality import only_digits
+from pilot.customers.people.quality import only_digits
 from pilot.db import Transaction, db, transaction
 from pilot.errors import InputError, NotFound
 

@@ -1,0 +1,1 @@
+"""What is known of every customer, and of the base as a whole, made from the facts."""

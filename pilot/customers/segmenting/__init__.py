@@ -1,0 +1,1 @@
+"""Segments, who is in them, and who crosses from one to another."""
