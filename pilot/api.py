@@ -50,7 +50,18 @@ from pilot.events import (
 from pilot.experiments.assignment import Allocation, AssignmentDesign
 from pilot.experiments.models import Experiment, Unit
 from pilot.experiments.plan import Plan
-from pilot.experiments.sampling import Frame, Sample, SamplingDesign
+from pilot.experiments.sampling import (
+    Floats,
+    Frame,
+    Ints,
+    Keys,
+    Sample,
+    SamplingDesign,
+    by_chance,
+    fraction,
+    grouped,
+    ranks,
+)
 from pilot.handling.channels import HandlingChannel
 from pilot.handling.models import Case
 from pilot.mail.models import OutboxMessage
@@ -85,6 +96,7 @@ __all__ = [
     "ExperimentMoved",
     "FactProfile",
     "Facts",
+    "Floats",
     "Form",
     "Frame",
     "HandlingChanged",
@@ -92,7 +104,9 @@ __all__ = [
     "ImportFinished",
     "Importer",
     "InputError",
+    "Ints",
     "Joint",
+    "Keys",
     "MailQueued",
     "MailSettled",
     "MailTransport",
@@ -130,7 +144,11 @@ __all__ = [
     "Text",
     "Unit",
     "ValuableCustomerSlows",
+    "by_chance",
+    "fraction",
+    "grouped",
     "hookimpl",
     "most_valuable",
+    "ranks",
     "rules_from",
 ]

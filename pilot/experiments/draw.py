@@ -1,8 +1,8 @@
 """The draw itself: from frame, plan and seed to units, arms and probabilities. Pure, so that it can be repeated.
 
     seed        SHA-256 of `plan hash|frame digest|public value`
-    sample      the plan's sampling design, with one random key per customer of the frame
-    assignment  the plan's assignment design, with keys per unit and stratum
+    sample      the plan's sampling design, with random keys per customer and stratum of the frame
+    assignment  the plan's assignment design, with random keys per customer and stratum of the sample
 
 Nobody chooses the seed: the plan and the frame are sealed before the public value is known.
 """
@@ -12,15 +12,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pilot.errors import PluginError
-from pilot.experiments.assignment import SPARE_KEYS, Allocation, AssignmentDesign
-from pilot.experiments.plan import PartChoice, Plan
-from pilot.experiments.sampling import Frame, Sample, SamplingDesign, random_keys
+from pilot.experiments.assignment import Allocation, AssignmentDesign
+from pilot.experiments.plan import Plan
+from pilot.experiments.sampling import SPARE_KEYS, Floats, Frame, Keys, Sample, SamplingDesign, random_keys
 from pilot.plugins.manager import plugins
 
 
@@ -44,28 +42,44 @@ def carry_out(plan: Plan, frame: Frame, seed: str) -> Iterator[DrawnUnit]:
     """Draw and assign. The same plan, frame and seed give the same units, in the order of their refs.
 
     Raises:
-        InputError: The frame is too small for the plan.
+        InputError: The frame is too small for the plan, or a design cannot work with it.
         PluginError: A design broke its contract.
     """
-    sample = _sample(plan, frame, seed)
-    strata = frame.strata[sample.positions]
-    allocation = _assign(plan, strata, seed)
+    sample = draw_sample(plan, frame, seed)
+    units = frame.at(sample.positions)
+    allocation = assign_arms(plan, units, seed)
     arms = [arm.key for arm in plan.arms]
-    for position, stratum, arm, inclusion, probability in zip(
-        sample.positions.tolist(),
-        strata.tolist(),
+    for ref, stratum, arm, inclusion, probability in zip(
+        units.refs,
+        units.strata.tolist(),
         allocation.arms.tolist(),
         sample.probabilities.tolist(),
         allocation.probabilities.tolist(),
         strict=True,
     ):
-        yield DrawnUnit(frame.refs[position], frame.labels[stratum], arms[arm], inclusion, probability)
+        yield DrawnUnit(ref, units.labels[stratum], arms[arm], inclusion, probability)
 
 
-def _sample(plan: Plan, frame: Frame, seed: str) -> Sample:
-    size = plan.sampling.size
-    design: SamplingDesign = _build("sampling_designs", plan.sampling.design, "sampling.design")
-    sample = design.draw(frame, size, random_keys(seed, "sample", len(frame)))
+def designs_of(plan: Plan) -> tuple[SamplingDesign, AssignmentDesign]:
+    """The designs of a plan, with their settings.
+
+    Raises:
+        InputError: One is not installed, or a setting does not fit.
+    """
+    build = plugins().build
+    sampling: SamplingDesign = build(
+        "sampling_designs", plan.sampling.design.part, plan.sampling.design.settings, place="sampling.design"
+    )
+    assignment: AssignmentDesign = build(
+        "assignment_designs", plan.assignment.part, plan.assignment.settings, place="assignment"
+    )
+    return sampling, assignment
+
+
+def draw_sample(plan: Plan, frame: Frame, seed: str) -> Sample:
+    """The sample of a plan; see `carry_out`."""
+    size, (design, _) = plan.sampling.size, designs_of(plan)
+    sample = design.draw(frame, size, _keys(seed, "sample", frame))
     positions = sample.positions
     sound = (
         positions.shape == sample.probabilities.shape == (size,)
@@ -78,13 +92,12 @@ def _sample(plan: Plan, frame: Frame, seed: str) -> Sample:
     return sample
 
 
-def _assign(plan: Plan, strata: npt.NDArray[np.int64], seed: str) -> Allocation:
-    design: AssignmentDesign = _build("assignment_designs", plan.assignment, "assignment")
-    present, dense = np.unique(strata, return_inverse=True)
-    keys = random_keys(seed, "assignment", len(strata) + len(present) + SPARE_KEYS)
-    allocation = design.assign(dense.astype(np.int64), [arm.share for arm in plan.arms], keys)
+def assign_arms(plan: Plan, units: Frame, seed: str) -> Allocation:
+    """The arms of the units drawn; see `carry_out`."""
+    _, design = designs_of(plan)
+    allocation = design.assign(units, [arm.share for arm in plan.arms], _keys(seed, "assignment", units))
     sound = (
-        allocation.arms.shape == allocation.probabilities.shape == strata.shape
+        allocation.arms.shape == allocation.probabilities.shape == units.strata.shape
         and bool(((allocation.arms >= 0) & (allocation.arms < len(plan.arms))).all())
         and _are_probabilities(allocation.probabilities)
     )
@@ -93,9 +106,9 @@ def _assign(plan: Plan, strata: npt.NDArray[np.int64], seed: str) -> Allocation:
     return allocation
 
 
-def _build(kind: str, choice: PartChoice, place: str) -> Any:
-    return plugins().build(kind, choice.part, choice.settings, place=place)
+def _keys(seed: str, purpose: str, units: Frame) -> Keys:
+    return random_keys(seed, purpose, len(units) + len(units.labels) + SPARE_KEYS)
 
 
-def _are_probabilities(values: npt.NDArray[np.float64]) -> bool:
+def _are_probabilities(values: Floats) -> bool:
     return bool(((values > 0) & (values <= 1)).all())

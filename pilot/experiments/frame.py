@@ -1,7 +1,8 @@
 """The frame: who is eligible, as one file that anybody can hash and draw from again.
 
-The file is CSV in one canonical form: header `ref,stratum`, one line per customer in the order of the refs as
-UTF-8 bytes, line feeds, quotation marks only where RFC 4180 demands them. Its SHA-256 is the frame's digest.
+The file is CSV in one canonical form: header `ref,stratum`, then `cluster` and the names of measures if the plan's
+designs look at any; one line per customer in the order of the refs as UTF-8 bytes, line feeds, quotation marks only
+where RFC 4180 demands them, numbers as the shortest decimal that means them. Its SHA-256 is the frame's digest.
 """
 
 from __future__ import annotations
@@ -9,53 +10,82 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pilot.errors import CheckFailed, InputError
-from pilot.experiments.sampling import Frame
+from pilot.experiments.sampling import Frame, Ints
 
-_HEADER = "ref,stratum"
 _SPECIAL = frozenset(',"\r\n')
 
 
-def build(rows: Iterable[tuple[str, str]]) -> Frame:
-    """A frame from (ref, stratum label) pairs in any order.
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a frame has beside ref and stratum: clusters or not, and the names of its measures."""
+
+    clusters: bool = False
+    measures: tuple[str, ...] = ()
+
+    def header(self) -> list[str]:
+        """The names of all columns of the file."""
+        return ["ref", "stratum", *(["cluster"] if self.clusters else []), *self.measures]
+
+
+def build(rows: Iterable[Sequence[Any]], columns: Columns = Columns()) -> Frame:
+    """A frame from rows in any order.
+
+    Args:
+        rows: Ref and stratum label of each unit, then its cluster if there are clusters, then its measures (None where
+            one is not known).
+        columns: Which of these there are.
 
     Raises:
         InputError: A ref stands twice.
     """
-    pairs = sorted(rows)  # code points sort as their UTF-8 bytes do
-    refs = tuple(ref for ref, _ in pairs)
+    ordered = sorted(rows, key=itemgetter(0))  # code points sort as their UTF-8 bytes do
+    refs = tuple(row[0] for row in ordered)
     for ref, after in pairwise(refs):
         if ref == after:
             raise InputError(
                 f"customer {ref!r} stands in the frame twice", remedy="Remove the double from the customer base"
             )
-    labels = tuple(sorted({label for _, label in pairs}))
-    index = {label: number for number, label in enumerate(labels)}
-    return Frame(refs, np.fromiter((index[label] for _, label in pairs), np.int64, len(pairs)), labels)
+    strata, labels = _coded([row[1] for row in ordered])
+    clusters, cluster_labels = _coded([row[2] for row in ordered]) if columns.clusters else (None, ())
+    first = 2 + columns.clusters
+    measures = {
+        name: np.array([math.nan if row[place] is None else row[place] for row in ordered], dtype=np.float64)
+        for place, name in enumerate(columns.measures, first)
+    }
+    return Frame(refs, strata, labels, clusters, cluster_labels, measures)
+
+
+def columns_of(frame: Frame) -> Columns:
+    """What a frame has beside ref and stratum."""
+    return Columns(frame.clusters is not None, tuple(frame.measures))
 
 
 def to_csv(frame: Frame) -> bytes:
     """The frame's file."""
-    labels = [_quoted(label) for label in frame.labels]
-    lines = [
-        f"{_quoted(ref)},{labels[stratum]}" for ref, stratum in zip(frame.refs, frame.strata.tolist(), strict=True)
-    ]
-    return "\n".join([_HEADER, *lines, ""]).encode()
+    lines = map(",".join, zip(map(_quoted, frame.refs), *_fields(frame), strict=True))
+    return "\n".join([",".join(columns_of(frame).header()), *lines, ""]).encode()
 
 
 def from_csv(data: bytes) -> Frame:
     """The frame that `to_csv` wrote."""
     rows = csv.reader(io.StringIO(data.decode(), newline=""))
-    next(rows)
-    return build((ref, label) for ref, label in rows)
+    _ref, _stratum, *others = next(rows)
+    columns = Columns("cluster" in others[:1], tuple(others[1:] if "cluster" in others[:1] else others))
+    texts = 2 + columns.clusters
+    return build(((*row[:texts], *(float(value) if value else None for value in row[texts:])) for row in rows), columns)
 
 
 def digest(data: bytes) -> str:
@@ -104,14 +134,38 @@ def fetch(folder: Path, name: str) -> Frame:
 
 
 def difference(before: Frame, after: Frame) -> tuple[int, int, int]:
-    """How many customers joined the frame, left it, and changed their stratum."""
-    old, new = _strata(before), _strata(after)
-    moved = sum(new.get(ref, label) != label for ref, label in old.items())
-    return len(new.keys() - old.keys()), len(old.keys() - new.keys()), moved
+    """How many customers joined the frame, left it, and changed in what the draw looks at."""
+    old, new = _rows(before), _rows(after)
+    changed = sum(new.get(ref, row) != row for ref, row in old.items())
+    return len(new.keys() - old.keys()), len(old.keys() - new.keys()), changed
 
 
-def _strata(frame: Frame) -> dict[str, str]:
-    return {ref: frame.labels[number] for ref, number in zip(frame.refs, frame.strata.tolist(), strict=True)}
+def _rows(frame: Frame) -> dict[str, tuple[str, ...]]:
+    return dict(zip(frame.refs, zip(*_fields(frame), strict=True), strict=True))
+
+
+def _fields(frame: Frame) -> list[Iterable[str]]:
+    """What the file says of each unit beside its ref, column by column."""
+    fields: list[Iterable[str]] = [_texts(frame.strata, frame.labels)]
+    if frame.clusters is not None:
+        fields.append(_texts(frame.clusters, frame.cluster_labels))
+    return fields + [map(_number, values.tolist()) for values in frame.measures.values()]
+
+
+def _coded(values: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
+    labels = tuple(sorted(set(values)))
+    index = {label: number for number, label in enumerate(labels)}
+    return np.fromiter((index[value] for value in values), np.int64, len(values)), labels
+
+
+def _texts(codes: Ints, labels: Sequence[str]) -> Iterator[str]:
+    quoted = [_quoted(label) for label in labels]
+    return (quoted[code] for code in codes.tolist())
+
+
+def _number(value: float) -> str:
+    """The shortest decimal that means this number, as every Python writes it; empty where it is not known."""
+    return "" if math.isnan(value) else repr(value)
 
 
 def _quoted(field: str) -> str:

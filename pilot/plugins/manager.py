@@ -28,15 +28,16 @@ log = logging.getLogger(__name__)
 ENTRY_POINTS = "pilot.plugins"
 BUILTIN = (
     "analyses",
+    "assignment",
     "channels",
     "combinations",
-    "designs",
     "engines",
     "importers",
     "observers",
     "outcomes",
     "questions",
     "rules",
+    "sampling",
     "sections",
     "traits",
     "transports",

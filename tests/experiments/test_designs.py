@@ -8,11 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilot.analysis.apportionment import apportion
+from pilot.analysis.rerandomisation import kept_variance
 from pilot.errors import InputError
 from pilot.experiments import frame as frames
-from pilot.experiments.assignment import SPARE_KEYS
-from pilot.experiments.sampling import random_keys
-from pilot.plugins.builtin.designs import Complete, SimpleSample, StratifiedBlocks, StratifiedSample
+from pilot.experiments.sampling import SPARE_KEYS, Frame, random_keys
+from pilot.plugins.builtin.assignment import ClusterAssignment, Complete, MatchedPairs, Rerandomised, StratifiedBlocks
+from pilot.plugins.builtin.sampling import (
+    ClusterSample,
+    NeymanSample,
+    SimpleSample,
+    StratifiedSample,
+    SystematicBySize,
+    inclusion_by_size,
+)
 
 SHARES = st.lists(st.integers(1, 20), min_size=2, max_size=5).map(lambda parts: [part / sum(parts) for part in parts])
 STRATA = st.lists(st.integers(1, 40), min_size=1, max_size=12)
@@ -28,12 +36,16 @@ def frame_with(sizes):
 
 
 def sample(design, frame, size, seed="seed"):
-    return design.draw(frame, size, random_keys(seed, "sample", len(frame)))
+    return design.draw(frame, size, random_keys(seed, "sample", len(frame) + len(frame.labels) + SPARE_KEYS))
+
+
+def units_of(strata, **known):
+    return Frame(range(len(strata)), strata, range(int(strata.max()) + 1), **known)
 
 
 def assign(design, strata, shares, seed="seed"):
-    keys = random_keys(seed, "assignment", len(strata) + int(strata.max()) + 1 + SPARE_KEYS)
-    return design.assign(strata, shares, keys)
+    units = units_of(strata)
+    return design.assign(units, shares, random_keys(seed, "assignment", len(units) + len(units.labels) + SPARE_KEYS))
 
 
 def layered(sizes):
@@ -195,3 +207,176 @@ def test_another_seed_gives_another_draw():
         sample(StratifiedSample(), frame, 20, "a").positions.tolist()
         != sample(StratifiedSample(), frame, 20, "b").positions.tolist()
     )
+
+
+def frame_of(sizes, *, clusters=None, seed="measures", **measures):
+    """A frame with strata of these sizes, unit numbers modulo `clusters` as clusters, and measures drawn log-normally."""
+    strata = layered(sizes)
+    units = len(strata)
+    known = {
+        name: values if values is not None else lognormal(units, f"{seed}{name}") for name, values in measures.items()
+    }
+    together = None if clusters is None else np.arange(units) % clusters
+    labels = [f"g{number:03}" for number in range(clusters or 0)]
+    return Frame(
+        [f"{i:05}" for i in range(units)], strata, [f"s{i}" for i in range(len(sizes))], together, labels, known
+    )
+
+
+def lognormal(units, seed):
+    uniform = (random_keys(seed, "measure", units) >> np.uint64(11)).astype(float) * 2.0**-53
+    return np.exp(2 * uniform)
+
+
+def keyed(frame, seed, purpose):
+    return random_keys(seed, purpose, len(frame) + len(frame.labels) + SPARE_KEYS)
+
+
+SAMPLING = [
+    StratifiedSample(),
+    StratifiedSample(minimum_per_stratum=2),
+    SimpleSample(),
+    NeymanSample(),
+    NeymanSample(cost="cost_year"),
+    ClusterSample(),
+    SystematicBySize(),
+    SystematicBySize(least=3.0),
+]
+ASSIGNMENT = [
+    (StratifiedBlocks(remainder="stratum"), [0.5, 0.5]),
+    (StratifiedBlocks(remainder="stratum"), [0.5, 0.3, 0.2]),
+    (MatchedPairs(), [0.5, 0.5]),
+    (MatchedPairs(by=("revenue_year", "cost_year")), [0.25, 0.75]),
+    (MatchedPairs(by=("revenue_year", "cost_year")), [1 / 3, 1 / 3, 1 / 3]),
+    (ClusterAssignment(), [0.5, 0.5]),
+    (ClusterAssignment(), [1 / 3, 2 / 3]),
+    (Rerandomised(by=("revenue_year", "cost_year"), acceptance=0.4), [0.5, 0.5]),
+]
+
+
+def whole(number, **known):
+    return frame_of([3, 8, 14], clusters=number, revenue_year=None, cost_year=None, **known)
+
+
+@pytest.mark.parametrize("design", SAMPLING, ids=repr)
+def test_every_sample_has_the_exact_number_and_every_unit_its_probability(design):
+    frame, size, rounds = whole(7), 11, 2000
+    counts, stated = np.zeros(len(frame)), np.zeros(len(frame))
+    for number in range(rounds):
+        drawn = design.draw(frame, size, keyed(frame, f"{number}", "sample"))
+        assert len(drawn.positions) == size
+        assert (np.diff(drawn.positions) > 0).all()
+        counts[drawn.positions] += 1
+        stated[drawn.positions] = drawn.probabilities
+    assert stated.sum() == pytest.approx(size)  # the probabilities of all units sum to the size (Horvitz, Thompson)
+    error = np.sqrt(np.maximum(stated * (1 - stated), 1e-12) / rounds)
+    assert (np.abs(counts / rounds - stated) / error)[stated < 1].max() < 4.5
+    assert (counts[stated == 1] == rounds).all()
+
+
+@pytest.mark.parametrize(("design", "shares"), ASSIGNMENT, ids=repr)
+def test_every_assignment_gives_every_unit_every_arm_as_often_as_its_share(design, shares):
+    frame, rounds = whole(9), 1000
+    counts = np.zeros((len(frame), len(shares)))
+    for number in range(rounds):
+        found = design.assign(frame, shares, keyed(frame, f"{number}", "assignment"))
+        assert found.probabilities == pytest.approx(np.array(shares)[found.arms])
+        counts[np.arange(len(frame)), found.arms] += 1
+    error = np.sqrt(np.array(shares) * (1 - np.array(shares)) / rounds)
+    assert (np.abs(counts / rounds - shares) / error).max() < 4.5
+
+
+@pytest.mark.parametrize("design", [ClusterAssignment()])
+def test_units_of_a_cluster_share_their_arm_and_clusters_are_parted_evenly(design):
+    frame = frame_of([120, 180], clusters=30)
+    for number in range(50):
+        arms = design.assign(frame, [0.5, 0.5], keyed(frame, f"{number}", "assignment")).arms
+        of_cluster = [set(arms[frame.clusters == cluster].tolist()) for cluster in range(30)]
+        assert all(len(found) == 1 for found in of_cluster)
+        assert sum(found == {1} for found in of_cluster) == 15
+
+
+def test_clusters_are_needed_where_a_design_is_made_of_them():
+    frame = frame_of([10])
+    for act in (
+        lambda: ClusterSample().draw(frame, 4, keyed(frame, "", "sample")),
+        lambda: ClusterAssignment().assign(frame, [0.5, 0.5], keyed(frame, "", "assignment")),
+    ):
+        with pytest.raises(InputError, match="units that stay together") as caught:
+            act()
+        assert caught.value.place == "sampling.cluster"
+
+
+def test_too_few_clusters_are_refused_with_the_number_that_would_do():
+    frame = frame_of([10], clusters=3)
+    with pytest.raises(InputError, match="3 clusters are too few for 2 arms") as caught:
+        ClusterAssignment().assign(frame, [0.5, 0.5], keyed(frame, "", "assignment"))
+    assert "At least 4" in caught.value.remedy
+
+
+def test_a_cluster_sample_takes_whole_clusters_but_for_two():
+    frame = frame_of([300], clusters=30)
+    drawn = ClusterSample().draw(frame, 95, keyed(frame, "x", "sample"))
+    taken = np.bincount(frame.clusters[drawn.positions], minlength=30)
+    assert sum(0 < count < 10 for count in taken) <= 2
+    assert taken.sum() == 95
+
+
+def test_more_is_drawn_where_customers_are_less_alike():
+    # Cochran (1977), 5.5: in proportion to size times spread: 100 x 1 against 100 x 3
+    spread = np.concatenate([np.tile([9.0, 11.0], 50), np.tile([7.0, 13.0], 50)])
+    frame = Frame(
+        [f"{i:03}" for i in range(200)], np.repeat([0, 1], 100), ["even", "uneven"], measures={"revenue_year": spread}
+    )
+    drawn = NeymanSample().draw(frame, 80, keyed(frame, "", "sample"))
+    assert np.bincount(frame.strata[drawn.positions]).tolist() == [20, 60]
+
+
+def test_larger_customers_are_drawn_in_proportion_and_the_largest_for_certain():
+    # 3 of sizes 1, 1, 2, 2, 14: the last is certain, the others share 2 of 6: 1/3, 1/3, 2/3, 2/3
+    assert inclusion_by_size(np.array([1.0, 1, 2, 2, 14]), 3) == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3, 1])
+
+
+@pytest.mark.parametrize("shares", [[0.37, 0.63], [0.47, 0.53]])
+def test_shares_that_no_small_group_can_be_parted_in_are_refused(shares):
+    with pytest.raises(InputError, match="no group of up to 20 can be parted"):
+        MatchedPairs().assign(whole(5), shares, keyed(whole(5), "", "assignment"))
+
+
+def test_pairs_are_alike():
+    frame = frame_of([200], revenue_year=None, cost_year=None)
+    arms = MatchedPairs().assign(frame, [0.5, 0.5], keyed(frame, "s", "assignment")).arms
+    order = np.argsort(frame.measures["revenue_year"])
+    assert all(arms[one] != arms[other] for one, other in order.reshape(-1, 2))
+
+
+def test_rerandomised_arms_are_more_alike_than_others():
+    """Morgan and Rubin (2012): with two measures and acceptance 0.1 a share v_a of the variance of the difference is left."""
+    frame, rounds = frame_of([100], revenue_year=None, cost_year=None), 200
+    values = frame.measures["revenue_year"]
+    differences = {}
+    for name, design in (
+        ("plain", StratifiedBlocks()),
+        ("alike", Rerandomised(by=("revenue_year", "cost_year"), acceptance=0.1)),
+    ):
+        arms = [design.assign(frame, [0.5, 0.5], keyed(frame, f"{n}", "assignment")).arms for n in range(rounds)]
+        differences[name] = np.var([values[arm == 1].mean() - values[arm == 0].mean() for arm in arms])
+    left = differences["alike"] / differences["plain"]
+    expected = kept_variance(0.1, 2)
+    assert left == pytest.approx(expected, abs=4.5 * expected * (4 / rounds) ** 0.5)
+
+
+def test_rerandomisation_is_refused_where_its_probabilities_would_not_be_the_shares():
+    with pytest.raises(InputError, match="two arms with equal shares"):
+        Rerandomised(by=("revenue_year",), acceptance=0.1).assign(
+            whole(5), [0.4, 0.6], keyed(whole(5), "", "assignment")
+        )
+
+
+@pytest.mark.parametrize(("design", "shares"), ASSIGNMENT, ids=repr)
+def test_unknown_measures_are_no_reason_to_leave_a_unit_out(design, shares):
+    frame = whole(9)
+    for values in frame.measures.values():
+        values[::3] = np.nan
+    found = design.assign(frame, shares, keyed(frame, "x", "assignment"))
+    assert len(found.arms) == len(frame)

@@ -274,7 +274,7 @@ def test_a_replay_lists_every_unit_that_was_touched(base, bring_to, edit, operat
     ("values", "difference"),
     [
         ({"seed": "0" * 64}, "the stored seed does not follow"),
-        ({"algorithm": "dice/1"}, "drawn with dice/1, repeated with philox-keys/1"),
+        ({"algorithm": "dice/1"}, "drawn with dice/1, repeated with philox-keys/2"),
         ({"public_value": "another"}, "the stored seed does not follow"),
         ({"plan": "{}"}, "the stored plan is not the one that was sealed"),
         ({"frame_digest": "0" * 64}, "the frame's file cannot be read"),
