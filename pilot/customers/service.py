@@ -1,4 +1,4 @@
-"""Use cases of the customer base: profiling, segmenting, and saying who is eligible for a pilot."""
+"""Use cases of the customer base: profiling and segmenting it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pilot import config
 from pilot.accounts.service import SYSTEM, Actor, record
 from pilot.customers.models import Customer, CustomerProfile, Segment
 from pilot.customers.orderstore import store
+from pilot.customers.people.duplicates import shared_values
 from pilot.customers.profiling import base, profile
 from pilot.customers.segmenting import alerts, facts, movements
 from pilot.customers.segmenting import segments as segmenting
@@ -21,12 +22,10 @@ from pilot.db import Transaction, db, transaction
 from pilot.errors import InputError
 
 __all__ = [
-    "STRATUM_FIELDS",
     "SegmentCounts",
     "base_summary",
     "correct_facts",
     "customer_count",
-    "eligible",
     "erase_facts",
     "evaluate_segments",
     "keep_current",
@@ -37,14 +36,9 @@ __all__ = [
     "segments",
     "sentence",
     "set_segments",
+    "shared_values",
     "sweep_facts",
 ]
-
-STRATUM_FIELDS = ("region", "language", "sales_rep", "activity", "revenue_band")
-"""What a sample can be layered by; `revenue_band` is the quarter of revenue a customer is in among the eligible."""
-UNKNOWN = "unknown"
-"""The stratum of customers whose field is empty."""
-STRATUM_SEPARATOR = " · "
 
 
 def rebuild_profiles(actor: Actor, as_of: date, *, wrote: Callable[[int], None] = lambda customers: None) -> int:
@@ -211,45 +205,6 @@ def base_summary() -> dict[str, Any]:
         **base.latest(),
         "segments": {segment.key: placed.get(segment.key, 0) for segment in segments()},
     }
-
-
-def eligible(segments: Sequence[str], strata_fields: Sequence[str]) -> list[tuple[str, int, str]]:
-    """The customers a pilot can take: of these segments, with an e-mail address, not opted out.
-
-    Args:
-        segments: Keys of segments.
-        strata_fields: Of `STRATUM_FIELDS`; the label of a stratum joins their values in this order, `unknown` where
-            one is empty, and is empty itself where there are no fields. Revenue bands are `revenue 1/4` (lowest) to
-            `revenue 4/4`: quarters of the eligible by revenue of the last twelve months, equal revenue in one band.
-
-    Returns:
-        Ref, customer id and stratum label of each, by ref in byte order.
-
-    Raises:
-        InputError: A field is not one of `STRATUM_FIELDS`.
-    """
-    for name in strata_fields:
-        if name not in STRATUM_FIELDS:
-            raise InputError(f"{name!r} cannot be a stratum", remedy=f"Choose from {', '.join(STRATUM_FIELDS)}")
-    rows = db.session.execute(
-        sa.select(Customer.ref, Customer.id, *(_STRATA[name] for name in strata_fields))
-        .join(CustomerProfile, CustomerProfile.customer_id == Customer.id)
-        .where(CustomerProfile.segment.in_(segments), Customer.email.is_not(None), Customer.opted_out_at.is_(None))
-        .order_by(Customer.ref)
-    )
-    return [
-        (ref, number, STRATUM_SEPARATOR.join(value or UNKNOWN for value in strata)) for ref, number, *strata in rows
-    ]
-
-
-_BAND = (sa.func.rank().over(order_by=CustomerProfile.revenue_year) - 1) * 4 // sa.func.count().over() + 1
-_STRATA: dict[str, sa.ColumnElement[Any]] = {
-    "region": sa.type_coerce(Customer.region, sa.String),
-    "language": sa.type_coerce(Customer.language, sa.String),
-    "sales_rep": sa.type_coerce(Customer.sales_rep, sa.String),
-    "activity": sa.type_coerce(CustomerProfile.activity, sa.String),
-    "revenue_band": sa.literal("revenue ") + sa.cast(_BAND, sa.String) + sa.literal("/4"),
-}
 
 
 def _counted(column: sa.orm.InstrumentedAttribute[Any]) -> dict[str, int]:

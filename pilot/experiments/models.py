@@ -36,6 +36,8 @@ class Experiment(Model):
     frame_digest: Mapped[str | None] = mapped_column(sa.String(64))
     """SHA-256 of the frame's file, taken when the plan was sealed."""
     frame_size: Mapped[int | None]
+    eligibility: Mapped[dict[str, Any] | None]
+    """How the frame was found: customers assessed, and how many were left out at each step, for which reason."""
     algorithm: Mapped[str | None] = mapped_column(sa.String(40))
     """Name and version of the draw's algorithm, as `replay` needs it."""
     created_at: Mapped[datetime]

@@ -57,6 +57,12 @@ class Population(Section):
 
     segments: tuple[str, ...] = Field(min_length=1)
     as_of: date
+    rule: PartChoice | None = None
+    """A segment rule that has to take the customer too."""
+    keep_lost: bool = False
+    """Whether customers whose activity is `lost` are eligible."""
+    one_per_entity: bool = True
+    """Whether of several customers of one legal entity only the one with most revenue is eligible."""
 
 
 class Sampling(Section):
@@ -64,6 +70,8 @@ class Sampling(Section):
 
     size: int = Field(gt=1)
     strata: tuple[str, ...] = ()
+    cluster: str = ""
+    """The field whose equal values are a cluster, such as `sales_rep`; empty where every customer stands alone."""
     design: PartChoice = PartChoice(part="stratified")
     public_source: str = ""
     """Where the public value of the draw will come from, named before anybody can know it."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from pilot.customers.service import STRATUM_FIELDS, segments
+from pilot.customers.service import segments
 from pilot.errors import PilotError, PlanError
+from pilot.experiments.draw import designs_of
+from pilot.experiments.eligibility import CLUSTER_FIELDS, MEASURES, STRATUM_FIELDS
 from pilot.experiments.plan import PartChoice, Plan
 from pilot.faults import suggestion
 from pilot.plugins.manager import plugins
@@ -28,6 +31,7 @@ def check(plan: Plan, place: str = "") -> Plan:
     try:
         _check_names(plan)
         complete = _complete(plan)
+        _check_designs(complete)
         _check_margins(complete)
         _check_levels(complete)
     except PilotError as error:
@@ -47,19 +51,38 @@ def _check_names(plan: Plan) -> None:
                 remedy=suggestion(key, known, "Segments of the base"),
             )
     for number, field in enumerate(plan.sampling.strata):
-        if field not in STRATUM_FIELDS:
-            raise PlanError(
-                f"{field!r} is no field to stratify by",
-                place=f"sampling.strata[{number}]",
-                remedy=suggestion(field, STRATUM_FIELDS, "Fields"),
-            )
+        _check_field(field, STRATUM_FIELDS, "to stratify by", f"sampling.strata[{number}]")
+    if plan.sampling.cluster:
+        _check_field(plan.sampling.cluster, CLUSTER_FIELDS, "that clusters can share", "sampling.cluster")
     for number, arm in enumerate(plan.arms):
         plugins().get("handling_channels", arm.channel, place=f"arms[{number}].channel")
 
 
+def _check_field(field: str, known: Sequence[str], use: str, place: str) -> None:
+    if field not in known:
+        raise PlanError(f"{field!r} is no field {use}", place=place, remedy=suggestion(field, known, "Fields"))
+
+
+def _check_designs(plan: Plan) -> None:
+    """What the designs look at is known of customers, and those made of clusters have some."""
+    places = ("sampling.design", "assignment")
+    for design, place in zip(designs_of(plan), places, strict=True):
+        for name in design.measures():
+            _check_field(name, MEASURES, "with a number for every customer", f"{place}.settings")
+        if design.wants_clusters and not plan.sampling.cluster:
+            raise PlanError(
+                f"the design {design.key!r} needs units that stay together",
+                place="sampling.cluster",
+                remedy=f"Name the field they share: {', '.join(CLUSTER_FIELDS)}",
+            )
+
+
 def _complete(plan: Plan) -> Plan:
     sampling = {"design": _choice("sampling_designs", plan.sampling.design, "sampling.design")}
+    rule = plan.population.rule
+    population = {"rule": rule and _choice("segment_rules", rule, "population.rule")}
     changes: dict[str, Any] = {
+        "population": plan.population.model_copy(update=population),
         "sampling": plan.sampling.model_copy(update=sampling),
         "assignment": _choice("assignment_designs", plan.assignment, "assignment"),
         "outcomes": tuple(

@@ -30,6 +30,7 @@ def check_rules(plan: Plan) -> None:
     """
     _unique("population.segments", "segment", plan.population.segments)
     _unique("sampling.strata", "stratum field", plan.sampling.strata)
+    _entities(plan)
     _arms(plan)
     _shares(plan)
     _calendar(plan)
@@ -50,6 +51,15 @@ def _unique(place: str, what: str, keys: Iterable[str], suffix: str = "") -> Non
                 f"{what} {key!r} stands here a second time", place=f"{place}[{number}]{suffix}", remedy="Remove one"
             )
         seen.add(key)
+
+
+def _entities(plan: Plan) -> None:
+    if plan.sampling.cluster == "legal_entity" and plan.population.one_per_entity:
+        raise PlanError(
+            "the customers of a legal entity are to stay together, but only one of each is eligible",
+            place="population.one_per_entity",
+            remedy="Write one_per_entity = false, or leave sampling.cluster out",
+        )
 
 
 def _arms(plan: Plan) -> None:

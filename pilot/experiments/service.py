@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from pilot.errors import CheckFailed, InputError, NotFound, PlanError, StateErro
 from pilot.events import ExperimentMoved
 from pilot.experiments import notice
 from pilot.experiments.draw import carry_out, seed_of
-from pilot.experiments.eligibility import frame_of, keep, sealed_frame, stored_frame
+from pilot.experiments.eligibility import eligible, keep, sealed_frame, stored_frame
 from pilot.experiments.models import Experiment, Unit
 from pilot.experiments.plan import Plan, canonical, from_canonical, text_hash
 from pilot.experiments.preflight import check
@@ -194,7 +194,8 @@ def seal(actor: Actor, key: str) -> Experiment:
         plan = _with_survey(check(plan_of(experiment), place), place)
         _check_future(plan, place)
         current_app.extensions["pilot.plan_check"](plan, place)
-        frame, _ = frame_of(plan)
+        found = eligible(plan)
+        frame = found.frame
         _check_size(plan, frame, place)
         for _ in carry_out(plan, frame, "rehearsal"):
             pass
@@ -202,6 +203,7 @@ def seal(actor: Actor, key: str) -> Experiment:
         experiment.plan_hash = text_hash(experiment.plan)
         experiment.frame_digest = keep(frame)
         experiment.frame_size = len(frame)
+        experiment.eligibility = {"assessed": found.assessed, "steps": [asdict(step) for step in found.steps]}
         details = {name: getattr(experiment, name) for name in ("plan_hash", "frame_digest", "frame_size")}
         _move(work, actor, experiment, "sealed", **details)
     return experiment

@@ -234,7 +234,7 @@ def test_a_frame_that_changed_after_the_seal_is_refused_with_the_difference(base
     join(201, 3)
     edit(Customer, Customer.ref.in_(["C0001", "C0002"]), email=None)
     edit(Customer, Customer.ref == "C0003", region="west")
-    with pytest.raises(CheckFailed, match="3 joined the frame, 2 left it, 1 changed their stratum"):
+    with pytest.raises(CheckFailed, match="3 joined the frame, 2 left it, 1 changed in what the draw looks at"):
         service.draw(operator, KEY, PUBLIC)
     assert service.get(KEY).state == "sealed"
     assert service.units(service.get(KEY)) == []

@@ -58,7 +58,7 @@ def find(actor: Actor) -> tuple[int, list[Group]]:
     groups: list[Group] = []
     with transaction() as work:
         pairs: dict[tuple[int, int], list[str]] = {}
-        for reason, key in _keys().items():
+        for reason, key in shared_values().items():
             groups += _large(reason, key)
             for pair in _pairs(key):
                 pairs.setdefault(pair, []).append(reason)
@@ -101,8 +101,8 @@ def _sqlite() -> bool:
     return db.session.get_bind().dialect.name == "sqlite"
 
 
-def _keys() -> dict[str, sa.ColumnElement[str]]:
-    """What is compared, by reason; NULL or "" where a customer has nothing to compare."""
+def shared_values() -> dict[str, sa.ColumnElement[str]]:
+    """What likely doubles share, by reason, as expressions over `Customer`; NULL or "" where there is nothing to compare."""
     place = sa.func.instr if _sqlite() else sa.func.strpos
     email = sa.func.lower(Customer.email)
     domain = sa.func.substr(email, place(email, "@") + 1)

@@ -9,12 +9,11 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from pilot import clock
 from pilot.accounts.service import Actor, trail
 from pilot.customers.intake.service import import_file
 from pilot.customers.models import Customer, CustomerProfile, Movement
-from pilot.customers.service import eligible, evaluate_segments, rebuild_profiles, segments, sentence, set_segments
-from pilot.db import db, transaction
+from pilot.customers.service import evaluate_segments, rebuild_profiles, segments, sentence, set_segments
+from pilot.db import db
 from pilot.errors import InputError
 from pilot.events import CustomerMoved
 from pilot.plugins.manager import plugins
@@ -144,50 +143,6 @@ def test_a_wrong_definition_is_refused_and_the_old_ones_stay(
 def test_without_segments_there_is_nothing_to_evaluate(sqlite_app: Flask, operator: Actor) -> None:
     with pytest.raises(InputError, match="there are no segments yet"):
         evaluate_segments(operator)
-
-
-def reachable(operator: Actor, write: Write) -> None:
-    """Eight customers in one segment; C8 has no address, C9 opted out."""
-    lines = [f"C{number};n;c{number}@example.com;{'Bari' if number % 2 else ''}" for number in range(1, 8)]
-    more = ("Ć1;n;z@example.com;Bari", "C8;n;;Bari", "C9;n;c9@example.com;Bari")
-    import_file(operator, "customers", write("c.csv", "ref;name;email;region", *lines, *more))
-    orders = [f"C{number};A{number};2026-03-01;{number // 3}" for number in range(1, 8)]
-    import_file(operator, "orders", write("o.csv", "customer_ref;order_ref;ordered_on;amount", *orders))
-    rebuild_profiles(operator, date(2026, 3, 31))
-    set_segments(operator, [REST])
-    evaluate_segments(operator)
-    with transaction() as work:
-        work.session.execute(sa.update(Customer).where(Customer.ref == "C9").values(opted_out_at=clock.now()))
-
-
-def test_eligible_is_whom_a_mail_can_reach_in_the_order_of_bytes(app: Flask, operator: Actor, write: Write) -> None:
-    reachable(operator, write)
-    found = eligible(["rest"], [])
-    assert [ref for ref, _, _ in found] == ["C1", "C2", "C3", "C4", "C5", "C6", "C7", "Ć1"]
-    assert {label for _, _, label in found} == {""}
-    assert db.session.get_one(Customer, found[0][1]).ref == "C1"
-    assert eligible(["key"], []) == []
-
-
-def test_strata_join_their_fields_and_empty_ones_are_unknown(app: Flask, operator: Actor, write: Write) -> None:
-    reachable(operator, write)
-    found = {ref: label for ref, _, label in eligible(["rest"], ["region", "activity", "revenue_band"])}
-    # revenue 0 0 1 1 1 2 2 and, for Ć1, 0: three share the lowest quarter, ranks 4 to 6 the second, 7 and 8 the last
-    assert found == {
-        "C1": "Bari · new · revenue 1/4",
-        "C2": "unknown · new · revenue 1/4",
-        "C3": "Bari · new · revenue 2/4",
-        "C4": "unknown · new · revenue 2/4",
-        "C5": "Bari · new · revenue 2/4",
-        "C6": "unknown · new · revenue 4/4",
-        "C7": "Bari · new · revenue 4/4",
-        "Ć1": "Bari · never · revenue 1/4",
-    }
-
-
-def test_a_stratum_must_be_a_known_field(sqlite_app: Flask) -> None:
-    with pytest.raises(InputError, match=r"'shoe_size' cannot be a stratum\. Choose from region, language"):
-        eligible(["rest"], ["shoe_size"])
 
 
 def test_the_example_of_the_document_can_be_loaded_and_told_in_words(sqlite_app: Flask, operator: Actor) -> None:
