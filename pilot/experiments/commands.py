@@ -25,6 +25,7 @@ _ABOVE = {
 """Moves that do more than move the experiment: they open cases, or read results."""
 
 MOST_SHOWN = 20
+MOST_OF_A_VALUE = 60
 
 
 @click.group(cls=console.LazyGroup, lazy=_ABOVE)
@@ -110,6 +111,39 @@ def seal(key: str, as_json: bool) -> None:
 
 @experiment.command()
 @click.argument("key")
+@click.argument("plan", type=click.Path(path_type=Path), required=False)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is printed in the report")
+@console.json_option
+@with_appcontext
+def amend(key: str, plan: Path | None, reason: str, as_json: bool) -> None:
+    """Change a sealed plan, with a reason.
+
+    PLAN is the plan as it shall be from now on. Without it the plan stays and the frame is taken anew, as is needed where
+    the customer base has changed between seal and draw. After the draw nothing can be amended that has a part in it.
+    """
+    made = service.amend(
+        SYSTEM, key, reason, load_toml(plan) if plan else None, place=plan.name if plan else f"plan of {key}"
+    )
+    number = len(service.versions(made))
+    told = f"{key} is amended: version {number}.\nPlan hash     {made.plan_hash}\nFrame digest  {made.frame_digest}"
+    _tell(made, as_json, told)
+
+
+@experiment.command()
+@click.argument("key")
+@click.option("--version", "number", type=int, metavar="N", help="Compare this version with the one before it")
+@console.json_option
+@with_appcontext
+def diff(key: str, number: int | None, as_json: bool) -> None:
+    """Show what amendments changed in the plan."""
+    from pilot.experiments.outline import amendments
+
+    found = amendments(service.get(key), number)
+    console.result(found, as_json, lambda: _amendments(key, found))
+
+
+@experiment.command()
+@click.argument("key")
 @click.option(
     "--public-value", required=True, metavar="TEXT", help="A value nobody in the company controls, e.g. lottery numbers"
 )
@@ -165,6 +199,30 @@ def replay(key: str, as_json: bool) -> None:
             f"the draw of {key} does not repeat ({console.count(len(found.differences), 'difference')})",
             remedy="Somebody or something has changed stored data; compare with a backup",
         )
+
+
+def _amendments(key: str, found: list[dict[str, Any]]) -> str:
+    if not found:
+        return f"The plan of {key} was never amended."
+    blocks = [
+        "\n".join(
+            [
+                f"Version {version['number']}, {version['at'][:10]}, by {version['actor']}: {version['reason']}",
+                *(
+                    f"  {change['place']}: {_short(change['before'])} -> {_short(change['after'])}"
+                    for change in version["changes"]
+                ),
+                *(["  the frame was taken anew"] if version["frame_anew"] else []),
+            ]
+        )
+        for version in found
+    ]
+    return "\n\n".join(blocks)
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MOST_OF_A_VALUE else f"{text[:MOST_OF_A_VALUE]}…"
 
 
 def _replayed(found: service.ReplayResult) -> str:

@@ -1,4 +1,4 @@
-"""Experiments and the units assigned in them."""
+"""Experiments, the versions of their plans, and the units assigned in them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Experiment(Model):
     name: Mapped[str] = mapped_column(sa.String(120))
     state: Mapped[str] = mapped_column(sa.String(16), default="draft")
     plan: Mapped[str] = mapped_column(sa.Text)
-    """The plan as canonical JSON: the very bytes (in UTF-8) that were hashed."""
+    """The plan as it stands, as canonical JSON: the very bytes (in UTF-8) that were hashed."""
     plan_hash: Mapped[str | None] = mapped_column(sa.String(64))
     public_value: Mapped[str | None] = mapped_column(sa.String(200))
     """A value nobody in the company controls, entered at the draw."""
@@ -38,6 +38,8 @@ class Experiment(Model):
     frame_size: Mapped[int | None]
     eligibility: Mapped[dict[str, Any] | None]
     """How the frame was found: customers assessed, and how many were left out at each step, for which reason."""
+    drawn_version: Mapped[int | None]
+    """Number of the version of the plan that the draw was made from."""
     algorithm: Mapped[str | None] = mapped_column(sa.String(40))
     """Name and version of the draw's algorithm, as `replay` needs it."""
     created_at: Mapped[datetime]
@@ -53,6 +55,25 @@ class Experiment(Model):
     """`roll_out`, `do_not` or `inconclusive`."""
     decision: Mapped[dict[str, Any] | None]
     """The decision rule applied: conditions with their numbers, and the verdict."""
+
+
+class PlanVersion(Model):
+    """The plan as it was sealed, or as it was amended later, with a reason."""
+
+    __tablename__ = "plan_versions"
+    __table_args__ = (sa.UniqueConstraint("experiment_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(sa.ForeignKey("experiments.id"), index=True)
+    number: Mapped[int]
+    """1 for the plan that was sealed first."""
+    plan: Mapped[str] = mapped_column(sa.Text)
+    plan_hash: Mapped[str] = mapped_column(sa.String(64))
+    frame_digest: Mapped[str] = mapped_column(sa.String(64))
+    reason: Mapped[str | None] = mapped_column(sa.String(500))
+    """Why it was amended; None of the first."""
+    actor: Mapped[str] = mapped_column(sa.String(254))
+    at: Mapped[datetime]
 
 
 class Unit(Model):

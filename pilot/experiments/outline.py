@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from pilot import console
 from pilot.analysis.apportionment import apportion
 from pilot.analysis.review import SMALL_ARM
+from pilot.errors import NotFound
+from pilot.experiments.difference import changes
 from pilot.experiments.models import Experiment
 from pilot.experiments.plan import PartChoice, Plan, PlannedOutcome
-from pilot.experiments.service import Layer
+from pilot.experiments.sealing import plan_in, versions
+from pilot.experiments.units import Layer
 
 WIDTH = 110
 _MARGIN = 14
@@ -50,6 +55,31 @@ def warnings(plan: Plan) -> list[str]:
         for arm, size in zip(plan.arms, sizes, strict=True)
         if size < SMALL_ARM
     ]
+
+
+def amendments(experiment: Experiment, number: int | None = None) -> list[dict[str, Any]]:
+    """What each amendment changed, as plain values; with a number, only that version.
+
+    Raises:
+        NotFound: There is no such version, or it is the first.
+    """
+    every = versions(experiment)
+    found = [
+        {
+            "number": after.number,
+            "at": after.at.isoformat(),
+            "actor": after.actor,
+            "reason": after.reason,
+            "plan_hash": after.plan_hash,
+            "frame_anew": before.frame_digest != after.frame_digest,
+            "changes": [asdict(change) for change in changes(plan_in(before), plan_in(after))],
+        }
+        for before, after in pairwise(every)
+        if number in (None, after.number)
+    ]
+    if number is not None and not found:
+        raise NotFound(f"version {number} is no amendment", remedy=f"There are versions 2 to {len(every)}")
+    return found
 
 
 def _plan(plan: Plan) -> Iterable[str]:
@@ -105,6 +135,8 @@ def _seal(experiment: Experiment, plan: Plan) -> Iterable[str]:
         return
     yield _entry("Plan hash", experiment.plan_hash)
     yield _entry("Frame", f"{experiment.frame_digest}\n{experiment.frame_size:,} customers were eligible")
+    for version in versions(experiment)[1:]:
+        yield _entry("Amended", f"{_day(version.at.date())}, version {version.number}: {version.reason}")
     if plan.sampling.public_source:
         yield _entry("Public from", plan.sampling.public_source)
     if experiment.seed is not None:
