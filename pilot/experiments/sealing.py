@@ -19,11 +19,11 @@ from pilot.db import Transaction, db, transaction
 from pilot.errors import CheckFailed, PlanError, StateError
 from pilot.experiments.difference import changes
 from pilot.experiments.draw import carry_out, seed_of
-from pilot.experiments.eligibility import eligible, keep, sealed_frame
+from pilot.experiments.eligibility import Eligible, eligible, keep, sealed_frame
 from pilot.experiments.models import Experiment, PlanVersion, Unit
 from pilot.experiments.plan import Plan, canonical, from_canonical, text_hash
 from pilot.experiments.preflight import check
-from pilot.experiments.sampling import ALGORITHM, Frame
+from pilot.experiments.sampling import ALGORITHM
 from pilot.experiments.states import locked, move, one_line, subject
 
 MAX_PUBLIC_VALUE = 200
@@ -193,7 +193,7 @@ def _freeze(work: Transaction, actor: Actor, experiment: Experiment, plan: Plan,
     _check_future(complete, place)
     current_app.extensions["pilot.plan_check"](complete, place)
     found = eligible(complete)
-    _check_size(complete, found.frame, place)
+    _check_size(complete, found, place)
     for _ in carry_out(complete, found.frame, "rehearsal"):
         pass
     experiment.frame_digest = keep(found.frame)
@@ -292,10 +292,14 @@ def _check_future(plan: Plan, place: str) -> None:
         )
 
 
-def _check_size(plan: Plan, frame: Frame, place: str) -> None:
-    if plan.sampling.size > len(frame):
+def _check_size(plan: Plan, found: Eligible, place: str) -> None:
+    eligible_now = len(found.frame)
+    if plan.sampling.size > eligible_now:
+        out = [f"{step.left_out:,} {step.reason.replace('_', ' ')}" for step in found.steps if step.left_out]
+        why = f", and left out are {', '.join(out)}" if out else ""
         raise PlanError(
-            f"{plan.sampling.size:,} customers are to be drawn, but only {len(frame):,} are eligible",
+            f"{plan.sampling.size:,} customers are to be drawn, but only {eligible_now:,} are eligible: the segments have "
+            f"{found.assessed:,}{why}",
             place=f"{place}: sampling.size",
-            remedy=f"Draw at most {len(frame):,}, or add segments to population.segments",
+            remedy=f"Draw at most {eligible_now:,}, or add segments to population.segments",
         )

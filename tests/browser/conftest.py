@@ -44,7 +44,7 @@ FLAGS = [
     "--disable-sync",
 ]
 EXAMPLES = Path(__file__).parents[2] / "examples"
-CUSTOMERS, SAMPLE = 60, 40
+CUSTOMERS, SAMPLE = 100, 40
 SECRET = "kX3v9Tq27mWzR5bLpN8cYd4HsJf6GaEu"
 COMPANY = "Trasporti Adriatica S.p.A."
 EMAIL, PASSWORD = "anna.kowalska@example.com", "rather-long-and-calm"
