@@ -2,9 +2,12 @@
 
 Bare limits: Python's csv module and one upsert by `executemany`, in one transaction of an SQLite file with a 256 MB page
 cache, for customers; DuckDB's COPY of the CSV file to Parquet for orders. Ours include detection, every check, the search
-for customers that are there already, and the order store's durable file. Each runs in a process of its own.
+for customers that are there already, and the order store's durable file. Each runs in a process of its own, whose start
+(loading the program and its libraries, once) is not counted.
 
-    python benchmarks/customers.py [--customers 1000000] [--orders-each 5] [--seed 1] [--sorted]
+With `--memory` the most memory that each import held, by size of the file, beside a program that only started.
+
+    python benchmarks/customers.py [--customers 1000000] [--orders-each 5] [--seed 1] [--sorted] [--memory]
 """
 
 from __future__ import annotations
@@ -137,8 +140,10 @@ def bare_copy(folder: Path, file: Path) -> None:
     """DuckDB from CSV to Parquet, with its own detection of delimiter and types."""
     import duckdb
 
+    started.append(_used())
     engine = duckdb.connect(":memory:", config={"memory_limit": "512MB", "temp_directory": str(folder / "spill")})
     engine.execute(f"COPY (FROM read_csv('{file}')) TO '{folder / 'bare.parquet'}' (FORMAT parquet, COMPRESSION zstd)")
+    finished.append(_used())
 
 
 def ours(kind: str) -> Callable[[Path, Path], None]:
@@ -149,11 +154,28 @@ def ours(kind: str) -> Callable[[Path, Path], None]:
         from pilot.customers.intake.service import import_file
 
         with _application(folder):
+            import_file(SYSTEM, kind, _one_row(folder, kind), dry_run=True)
             started.append(_used())
             import_file(SYSTEM, kind, file)
             finished.append(_used())
 
     return run
+
+
+def _one_row(folder: Path, kind: str) -> Path:
+    """A file that makes the program load all it needs."""
+    path = folder / "one.csv"
+    write_customers(path, 1, 1, ordered=True) if kind == "customers" else write_orders(path, 1, 1, 1)
+    return path
+
+
+def nothing(folder: Path, _file: Path) -> None:
+    """The program alone."""
+    from pilot.accounts.service import SYSTEM
+    from pilot.customers.intake.service import import_file
+
+    with _application(folder):
+        import_file(SYSTEM, "orders", _one_row(folder, "orders"), dry_run=True)
 
 
 started: list[float] = []
@@ -178,7 +200,9 @@ WORKS: dict[str, Callable[[Path, Path], None]] = {
     "bare copy": bare_copy,
     "customers": ours("customers"),
     "orders": ours("orders"),
+    "nothing": nothing,
 }
+GROWING = {"customers": (100_000, 1_000_000, 3_000_000), "orders": (1_000_000, 5_000_000, 10_000_000)}
 
 
 def _used() -> float:
@@ -216,10 +240,30 @@ def compare(customers: int, each: int, seed: int, *, ordered: bool) -> dict[str,
         write_orders(orders, customers, each, seed)
         limit = _line("csv + executemany", customers, measured("bare upsert", folder, people))
         first = _line("customers, first import", customers, measured("customers", folder, people), limit)
-        _line("customers, again (to the first)", customers, measured("customers", folder, people), first)
+        _line("the same file (to the first)", customers, measured("customers", folder, people), first)
+        with people.open("a", encoding="utf-8", newline="") as more:
+            csv.writer(more, delimiter=";").writerow(_customer(customers, random.Random(seed)))
+        _line("one row more (to the first)", customers + 1, measured("customers", folder, people), first)
         limit = _line("DuckDB COPY", customers * each, measured("bare copy", folder, orders))
         found = _line("orders", customers * each, measured("orders", folder, orders), limit)
         return {"customers": first, "orders": found}
+
+
+def memory(seed: int) -> None:
+    """The peak of each import as files grow."""
+    print(f"{'':<34}{'rows':>11}{'MB file':>9}{'MB peak':>9}{'CPU s':>9}")
+    for kind, sizes in {"nothing": (1,), **GROWING}.items():
+        for rows in sizes:
+            with tempfile.TemporaryDirectory() as place:
+                folder = Path(place)
+                file = folder / "rows.csv"
+                if kind == "customers":
+                    write_customers(file, rows, seed, ordered=False)
+                else:
+                    write_orders(file, rows // 5 + 1, 5, seed)
+                found = measured(kind, folder, file)
+                size = file.stat().st_size / 1e6
+                print(f"{kind:<34}{rows:>11,}{size:>9.0f}{found['megabytes']:>9.0f}{found['cpu']:>9.1f}", flush=True)
 
 
 def main() -> None:
@@ -229,12 +273,16 @@ def main() -> None:
     parser.add_argument("--orders-each", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sorted", action="store_true", help="Customers in the order of their numbers.")
+    parser.add_argument("--memory", action="store_true", help="How memory grows with the file, instead.")
     parser.add_argument("--work", choices=WORKS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
         _work(arguments)
+        return
+    if arguments.memory:
+        memory(arguments.seed)
         return
     print(f"{'':<34}{'rows':>11}{'CPU s':>9}{'us a row':>10}{'ratio':>8}{'MB':>9}")
     sizes = (max(arguments.customers // 10, 1), arguments.customers)

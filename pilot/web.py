@@ -120,17 +120,19 @@ def local_path(target: str | None) -> str:
 
 def money(value: float) -> str:
     """An amount in the installation's currency, as the page's language writes it."""
-    return format_currency(value, current().currency, locale=_formats())
+    return _unbroken(format_currency(value, current().currency, locale=_formats()))
 
 
 def number(value: float, digits: int = 0) -> str:
     """A number with a fixed count of decimals, as the page's language writes it."""
-    return format_decimal(value, format="#,##0" + ("." + "0" * digits if digits else ""), locale=_formats())
+    pattern = "#,##0" + ("." + "0" * digits if digits else "")
+    return _unbroken(format_decimal(value, format=pattern, locale=_formats()))
 
 
 def percent(value: float, digits: int = 0) -> str:
     """A share as a percentage, as the page's language writes it."""
-    return format_percent(value, format="#,##0" + ("." + "0" * digits if digits else "") + "%", locale=_formats())
+    pattern = "#,##0" + ("." + "0" * digits if digits else "") + "%"
+    return _unbroken(format_percent(value, format=pattern, locale=_formats()))
 
 
 def day(value: date, length: str = "medium") -> str:
@@ -153,6 +155,11 @@ def moment(value: datetime) -> str:
 
 def _local(value: datetime) -> datetime:
     return value.astimezone(ZoneInfo(current().timezone))
+
+
+def _unbroken(written: str) -> str:
+    """The number with a true minus sign: behind a hyphen a line may be broken, between sign and amount."""
+    return written.replace("-", "\N{MINUS SIGN}")
 
 
 def _formats() -> Locale:

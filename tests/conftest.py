@@ -23,6 +23,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
 from pilot import clock, resources
@@ -112,11 +113,31 @@ class _Browser(FlaskClient):
             return super().open(*args, **kwargs)
 
 
+class _Compiled(BytecodeCache):
+    """Templates are compiled once, and not by each test's application anew."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_compiled = _Compiled()
+
+
 @contextmanager
 def _application(config: Config) -> Iterator[Flask]:
     app = create_app(config)
     app.testing = True
     app.test_client_class = _Browser
+    app.jinja_env.bytecode_cache = _compiled
+    # Passwords are hashed the same way as ever, but not as slowly: dozens of tests log somebody in.
+    app.extensions["security"].pwd_context.update(argon2__memory_cost=64, argon2__rounds=1, argon2__parallelism=1)
     with app.app_context():
         try:
             yield app

@@ -170,6 +170,15 @@ def _break(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(
+    ("language", "written"),
+    [("en", "−€3.50|−1,234|−38%"), ("it", "−3,50\xa0€|−1.234|−38%"), ("pl", "−3,50\xa0€|−1\xa0234|−38%")],
+)
+def test_a_minus_sign_stays_with_its_number(sqlite_app: Flask, language: str, written: str) -> None:
+    with sqlite_app.test_request_context(f"/?lang={language}"):
+        assert render_template_string("{{ -3.5|money }}|{{ -1234|number }}|{{ -0.38|percent }}") == written
+
+
+@pytest.mark.parametrize(
     "target", ["https://evil.example", "//evil.example", "/\\evil.example", "/\t/evil.example", "evil", "", None]
 )
 def test_a_way_back_never_leads_off_this_site(target: str | None) -> None:

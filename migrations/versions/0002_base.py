@@ -161,6 +161,9 @@ def upgrade() -> None:
         sa.Column("actor", sa.String(length=254), nullable=False),
         sa.Column("before", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("after", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column(
+            "by_hand", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), server_default="[]", nullable=False
+        ),
         sa.ForeignKeyConstraint(
             ["customer_id"],
             ["customers.id"],
@@ -222,10 +225,18 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("undone_by", sa.String(length=254), nullable=True))
         batch_op.add_column(sa.Column("upload", sa.String(length=32), nullable=True))
         batch_op.create_index(batch_op.f("ix_imports_upload"), ["upload"], unique=False)
+        batch_op.add_column(sa.Column("kept", sa.Integer(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("replaced", sa.Integer(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("repeat", sa.Integer(), server_default="0", nullable=False))
         batch_op.create_index(batch_op.f("ix_imports_state"), ["state"], unique=False)
         running = sa.text("state = 'running'")
         batch_op.create_index(
             "uq_imports_running", ["kind"], unique=True, sqlite_where=running, postgresql_where=running
+        )
+        facts = sa.text("fact_file IS NOT NULL")
+        batch_op.drop_index("uq_imports_facts")
+        batch_op.create_index(
+            "uq_imports_facts", ["kind", "sha256", "repeat"], unique=True, sqlite_where=facts, postgresql_where=facts
         )
 
     with op.batch_alter_table("movements", schema=None) as batch_op:
@@ -306,6 +317,14 @@ def downgrade() -> None:
         batch_op.drop_column("as_of")
 
     with op.batch_alter_table("imports", schema=None) as batch_op:
+        facts = sa.text("fact_file IS NOT NULL")
+        batch_op.drop_index("uq_imports_facts")
+        batch_op.create_index(
+            "uq_imports_facts", ["kind", "sha256"], unique=True, sqlite_where=facts, postgresql_where=facts
+        )
+        batch_op.drop_column("repeat")
+        batch_op.drop_column("replaced")
+        batch_op.drop_column("kept")
         batch_op.drop_index("uq_imports_running")
         batch_op.drop_index(batch_op.f("ix_imports_state"))
         batch_op.drop_index(batch_op.f("ix_imports_upload"))

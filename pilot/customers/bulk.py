@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from pilot.db import Model, db
 
@@ -26,27 +25,10 @@ def batches(items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
         yield batch
 
 
-def upsert(model: type[Model], rows: Sequence[Mapping[str, Any]], key: str, update: Iterable[str]) -> None:
-    """Insert rows, or where one with this key stands already, update it, in the caller's transaction.
-
-    Args:
-        model: Where to.
-        rows: Values by column, the same columns in each.
-        key: The unique column.
-        update: The columns written to a row that stands already; all others keep their values.
-    """
-    if not rows:
-        return
-    dialect = db.session.get_bind().dialect.name
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    table: Any = sa.inspect(model).local_table
-    statement: Any = insert(table)
-    changed = {name: statement.excluded[name] for name in update}
-    db.session.execute(statement.on_conflict_do_update(index_elements=[key], set_=changed), list(rows))
-
-
 def insert_many(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], **same: Any) -> None:
     """Insert rows as they come, without looking at each: their values must be what the driver takes.
+
+    PostgreSQL takes them as one stream, at a fraction of what a statement for each row costs.
 
     Args:
         model: Where to.
@@ -56,8 +38,37 @@ def insert_many(model: type[Model], columns: Sequence[str], rows: Sequence[Seque
     """
     table = _table(model)
     names = ", ".join((*columns, *same))
+    if _is_postgresql():
+        with _cursor() as cursor:
+            _stream(cursor, f"COPY {table.name} ({names}) FROM STDIN", rows, tuple(same.values()))
+        return
     values = ", ".join([_mark()] * len(columns) + [_literal(table.c[name], value) for name, value in same.items()])
     _run(f"INSERT INTO {table.name} ({names}) VALUES ({values})", rows)  # noqa: S608 - names of our own
+
+
+def replace_many(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], key: str) -> None:
+    """Insert rows, or where one with this key stands already, set these columns of it and leave the others.
+
+    Args:
+        model: Where to.
+        columns: Names of the columns of the rows.
+        rows: Text, numbers or None, in the order of the columns.
+        key: The unique column.
+    """
+    table, names = _table(model).name, ", ".join(columns)
+    into = f"INSERT INTO {table} ({names})"
+    standing = ", ".join(f"{name} = excluded.{name}" for name in columns if name != key)
+    standing = f"ON CONFLICT ({key}) DO UPDATE SET {standing}"
+    if not _is_postgresql():
+        _run(f"{into} VALUES ({', '.join([_mark()] * len(columns))}) {standing}", rows)
+        return
+    held = f"streamed_{table}"
+    with _cursor() as cursor:
+        empty = f"SELECT {names} FROM {table} WITH NO DATA"  # noqa: S608 - names of our own
+        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {held} ON COMMIT DROP AS {empty}")
+        _stream(cursor, f"COPY {held} ({names}) FROM STDIN", rows)
+        cursor.execute(f"{into} SELECT {names} FROM {held} {standing}")  # noqa: S608 - names of our own
+        cursor.execute(f"TRUNCATE {held}")
 
 
 def update_many(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], **same: Any) -> None:
@@ -83,7 +94,7 @@ def look_up_between(
     """The same of all rows whose key lies between these two, both included."""
     names, mark = ", ".join(columns), _mark()
     sql = f"SELECT {names} FROM {_table(model).name} WHERE {key} >= {mark} AND {key} <= {mark}"  # noqa: S608 - our names
-    cursor = db.session.connection().connection.cursor()
+    cursor = _cursor()
     cursor.execute(sql, (low, high))
     found: Sequence[tuple[Any, ...]] = cursor.fetchall()
     return found
@@ -95,12 +106,12 @@ def joined_between(model: type[Model], key: str, low: str, high: str, column: st
     `WITHIN` stands between key and column, `BETWEEN` between rows; NULL is an empty text.
     """
     mark = _mark()
-    join = "string_agg" if db.session.get_bind().dialect.name == "postgresql" else "group_concat"
+    join = "string_agg" if _is_postgresql() else "group_concat"
     sql = (
         f"SELECT {join}(told, {mark}) FROM (SELECT {key} || {mark} || coalesce({column}, '') AS told "  # noqa: S608 - our names
         f"FROM {_table(model).name} WHERE {key} >= {mark} AND {key} <= {mark} ORDER BY {key}) AS rows_told"
     )
-    cursor = db.session.connection().connection.cursor()
+    cursor = _cursor()
     cursor.execute(sql, (BETWEEN, WITHIN, low, high))
     (found,) = cursor.fetchone() or ("",)
     return found or ""
@@ -111,13 +122,27 @@ def _table(model: type[Model]) -> Any:
 
 
 def _mark() -> str:
-    return "%s" if db.session.get_bind().dialect.name == "postgresql" else "?"
+    return "%s" if _is_postgresql() else "?"
 
 
 def _literal(column: Any, value: Any) -> str:
     dialect = db.session.get_bind().dialect
     written: Any = sa.literal(value, column.type).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     return str(written)
+
+
+def _stream(cursor: Any, statement: str, rows: Iterable[Sequence[Any]], same: tuple[Any, ...] = ()) -> None:
+    with cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row((*row, *same))
+
+
+def _cursor() -> Any:
+    return db.session.connection().connection.cursor()
+
+
+def _is_postgresql() -> bool:
+    return db.session.get_bind().dialect.name == "postgresql"
 
 
 def _run(statement: str, rows: Sequence[Sequence[Any]]) -> None:

@@ -1,26 +1,26 @@
-"""Cells of the CSV files we write: no spreadsheet takes one for a formula."""
+"""Cells of the CSV files we write: no spreadsheet takes one, or a part it splits off, for a formula."""
 
 from __future__ import annotations
 
 import re
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[-+][0-9.,]+")
+_BEGUN = r"(?:\A|(?<=[,;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]))"
+"""Where a cell may begin: a spreadsheet set to another sign between columns splits within ours, and goes by no quotes there."""
+_SKIPPED = r"(?:\"|[^\S,;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029])*+"
+_FORMULA = r"(?=[=+\-@\t\r＝＋－＠])"
+_BARE = re.compile(f"({_BEGUN}{_SKIPPED}'*+){_FORMULA}")
+_MARKED = re.compile(f"({_BEGUN}{_SKIPPED}'*+)(?<='){_FORMULA}")
+_NUMBER = re.compile(r"'*[-+][0-9][0-9.,]*")
 
 
 def inert(text: str) -> str:
-    """The text behind an apostrophe if a spreadsheet would take it for a formula; a mere number is none.
+    """The text with an apostrophe before each sign by which a spreadsheet would know a formula; a mere number is none.
 
     So is one that looks as if it had been marked already: what `unmarked` gives back is always the text itself.
     """
-    return f"'{text}" if _is_formula(text) else text
+    return text if _NUMBER.fullmatch(text) else _BARE.sub(r"\1'", text)
 
 
 def unmarked(text: str) -> str:
     """The text that `inert` was given."""
-    return text[1:] if text.startswith("'") and _is_formula(text) else text
-
-
-def _is_formula(text: str) -> bool:
-    bare = text.lstrip("'")
-    return bare.startswith(_FORMULA) and not _NUMBER.fullmatch(bare)
+    return text if _NUMBER.fullmatch(text) else _MARKED.sub(lambda found: found[1][:-1], text)

@@ -1,4 +1,4 @@
-"""`pilot profile`, `pilot segments` and `pilot movements`."""
+"""`pilot profile`, `pilot segments`, `pilot movements` and `pilot erase`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pilot.accounts.service import SYSTEM
 from pilot.config import today
 from pilot.console import count, json_option, progress, result, say, table
 from pilot.customers import service
+from pilot.customers.people import erasing
 from pilot.customers.profiling.printing import summed_up
 from pilot.customers.segmenting import movements as moving
 from pilot.errors import InputError
@@ -45,7 +46,9 @@ def segments(set_file: Path | None, as_json: bool) -> None:
     With --set, the segments are defined first.
     """
     if set_file:
-        service.set_segments(SYSTEM, _segments_of(set_file), place=set_file.name)
+        followed = service.set_segments(SYSTEM, _segments_of(set_file), place=set_file.name)
+        if followed:
+            say(f"The handling of {count(followed, 'customer')} follows their segment: see pilot movements.")
     found = service.evaluate_segments(SYSTEM)
     rows = [
         {
@@ -94,6 +97,19 @@ def movements(
     result({"counts": counts, "movements": rows}, as_json, lambda: _moved(rows, counts, state))
 
 
+@click.command()
+@click.argument("customer")
+@json_option
+@with_appcontext
+def erase(customer: str, as_json: bool) -> None:
+    """Forget the customer of this number, with all orders and touches.
+
+    It is final. The profiles of the others stay as they are until they are made anew.
+    """
+    written = erasing.erase(SYSTEM, customer)
+    result({"erased": customer, "files": written}, as_json, lambda: f"Customer {customer} is erased.")
+
+
 def toml_of(path: Path) -> dict[str, Any]:
     """What a TOML file holds."""
     try:
@@ -126,10 +142,9 @@ def _moved(rows: list[dict[str, Any]], counts: dict[str, int], state: str | None
             str(row["id"]),
             str(row["as_of"] or row["at"].date()),
             _short(f"{row['ref']} {row['name']}", 30),
-            f"{row['before'] or '-'} → {row['after'] or '-'}",
+            row["after"] if row["before"] == row["after"] else f"{row['before'] or '-'} → {row['after'] or '-'}",
             row["state"] + (f" ({row['experiment']})" if row["experiment"] else ""),
-            ", ".join(f"{name} {_told(fact['before'])} → {_told(fact['after'])}" for name, fact in row["facts"].items())
-            or row["reason"],
+            ", ".join(_fact(name, **fact) for name, fact in row["facts"].items()) or row["reason"],
         )
         for row in rows
     ]
@@ -139,6 +154,11 @@ def _moved(rows: list[dict[str, Any]], counts: dict[str, int], state: str | None
     if total > len(rows):
         lines.append(f"The newest {len(rows)} of {total:,}; all of them with --json.")
     return "\n".join(lines)
+
+
+def _fact(name: str, before: Any, after: Any) -> str:
+    """What a rule looked at; what has not changed is no change."""
+    return f"{name} {_told(after)}" if before == after else f"{name} {_told(before)} → {_told(after)}"
 
 
 def _told(value: Any) -> str:

@@ -1,7 +1,11 @@
 """The contract of order engines: whoever keeps the orders and touches in bulk answers these questions about them.
 
 The store (`pilot.customers.orderstore`) knows which pieces of facts count, because committed imports name them; an
-engine knows how pieces are kept and asked. What a later piece says of an order (its customer and number) replaces what
+engine knows how pieces are kept and asked.
+
+An order is the lines of one customer with one order number. Cancelled lines count for nothing: its value is the sum of
+the others, its day the first of theirs, and it counts as a whole where that day falls. An order with no other lines was
+cancelled, on the first day of its lines. What a later piece says of an order (its customer and number) replaces what
 earlier ones said, and so does what it says of a touch with a number. Touches often have none: then those of a customer
 on one day through one channel of one kind are replaced.
 """
@@ -54,15 +58,15 @@ class Measure(StrEnum):
     """What can be measured of each customer in a window of days."""
 
     REVENUE = "revenue"
-    """Money of orders that were not cancelled."""
+    """Money of the orders of the window: what remains of them."""
     ORDERS = "orders"
-    """Number of orders that were not cancelled."""
+    """Number of orders of which something remains."""
     COST = "cost"
     """What the touches cost."""
     MINUTES = "minutes"
     """How long the touches took."""
     RETAINED = "retained"
-    """1 for whoever has an order that was not cancelled, else 0."""
+    """1 for whoever has such an order, else 0."""
 
 
 class Piece(NamedTuple):
@@ -165,7 +169,10 @@ class ChannelRow(NamedTuple):
 
 
 class Concentration(NamedTuple):
-    """Where revenue sits: the sum of the `n` best for each `n` asked for, the sum of all, and the Gini index."""
+    """Where revenue sits: the sum of the `n` best for each `n` asked for, the sum of all, and the Gini index.
+
+    Revenue below zero counts as zero. The Gini index is None where the sum of all is zero.
+    """
 
     best: Sequence[Decimal]
     total: Decimal
@@ -238,6 +245,10 @@ class OrderEngine(Part):
     @abstractmethod
     def refs(self, root: Path, name: str) -> Iterator[str]:
         """The different customers in one piece, in the order of bytes."""
+
+    @abstractmethod
+    def contradicted(self, facts: Facts, kind: str, number: int) -> bool:
+        """Whether later pieces say otherwise of what the piece of this number tells of, so that it does not count whole."""
 
     @abstractmethod
     def rows_of(self, facts: Facts, kind: str, ref: str) -> list[tuple[Any, ...]]:

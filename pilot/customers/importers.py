@@ -57,12 +57,16 @@ Cell = str | int | float | Decimal | bool | date | None
 
 
 class Record(NamedTuple):
-    """One record of a table: the lines it stands on, its cells, and what keeps it from being split into them, if anything."""
+    """One record of a table: the lines it stands on, its cells, and what keeps it from being split into them, if anything.
+
+    `column` is the file's own name of the column where that happens, if it is known.
+    """
 
     line: int
     last_line: int
     cells: Sequence[Cell]
     fault: str = ""
+    column: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +110,12 @@ class Importer(Part):
 
     Attributes:
         kinds: What it can read: of `customers`, `orders`, `touches`.
+        line_by_line: Whether the first lines of such a file are such a file themselves, so that a first look at a
+            large one need not read it all.
     """
 
     kinds: ClassVar[frozenset[str]]
+    line_by_line: ClassVar[bool] = False
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:

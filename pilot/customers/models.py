@@ -47,7 +47,7 @@ class Customer(Model):
     digest: Mapped[str] = mapped_column(sa.String(64))
     """Fingerprint of the imported values: an unchanged row of a re-import is not written again. Empty where unknown."""
     by_hand: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
-    """Fields that staff filled in: an empty cell of a later import does not erase them."""
+    """Fields that staff filled in: they stand against what imports say, unless one is told to overwrite them."""
     created_by_import_id: Mapped[int | None]
     """The import that made the customer. Neither index nor foreign key, which every row of an import would pay for: only
     an undo asks by it, and an import that made customers is never removed."""
@@ -71,6 +71,8 @@ class CustomerChange(Model):
     actor: Mapped[str] = mapped_column(sa.String(254))
     before: Mapped[dict[str, Any]]
     after: Mapped[dict[str, Any]]
+    by_hand: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """Those of the fields that staff had filled in, and the import overwrote because it was told to."""
 
 
 class CustomerProfile(Model):
@@ -83,7 +85,7 @@ class CustomerProfile(Model):
     recency_days: Mapped[int | None]
     """Days since the last order; None for a customer who never ordered."""
     frequency: Mapped[int]
-    """Number of orders that were not cancelled."""
+    """Number of orders of which something remains that was not cancelled."""
     monetary: Mapped[float]
     """Revenue of those orders."""
     revenue_year: Mapped[float]
@@ -100,7 +102,7 @@ class CustomerProfile(Model):
     revenue_before: Mapped[float] = mapped_column(server_default="0")
     """Revenue of the twelve months before the last twelve."""
     cancelled: Mapped[int] = mapped_column(server_default="0")
-    """Number of orders that were cancelled."""
+    """Number of orders that were cancelled whole."""
     touches_year: Mapped[int] = mapped_column(server_default="0")
     minutes_year: Mapped[float] = mapped_column(server_default="0")
     cost_year: Mapped[float] = mapped_column(server_default="0")
@@ -365,6 +367,7 @@ class Import(Model):
             "uq_imports_facts",
             "kind",
             "sha256",
+            "repeat",
             unique=True,
             sqlite_where=sa.text("fact_file IS NOT NULL"),
             postgresql_where=sa.text("fact_file IS NOT NULL"),
@@ -398,6 +401,10 @@ class Import(Model):
     changed: Mapped[int] = mapped_column(default=0, server_default="0")
     """Those of them that changed a customer there already was."""
     unchanged: Mapped[int]
+    kept: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Values that staff had filled in and the file tells otherwise: they stand."""
+    replaced: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Such values that it overwrote because it was told to."""
     rejected: Mapped[int]
     cursor: Mapped[str | None] = mapped_column(sa.String(64))
     """Customers are taken over by ref in byte order: the last one that is."""
@@ -409,6 +416,8 @@ class Import(Model):
     fact_file: Mapped[str | None] = mapped_column(sa.String(255))
     """The immutable Parquet file of an import of orders or touches, relative to the order store: its present
     generation; None once the import was undone."""
+    repeat: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often this very file of facts had been taken in before: once more where a later one had said otherwise."""
     undone_at: Mapped[datetime | None]
     undone_by: Mapped[str | None] = mapped_column(sa.String(254))
     upload: Mapped[str | None] = mapped_column(sa.String(32), index=True)

@@ -49,7 +49,7 @@ class ShareRow(NamedTuple):
 
 
 class OrderFact(NamedTuple):
-    """One order, of which the lines that were cancelled are another."""
+    """One order: what remains of it, and its first day; all of it if all of it was cancelled."""
 
     day: date
     order_ref: str
@@ -129,17 +129,17 @@ class OrderStore:
         """The different customers in one piece of the store."""
         return self._engine.refs(self._root, name)
 
+    def contradicted(self, kind: str, number: int) -> bool:
+        """Whether a later import says otherwise of what the import of this number told: its facts would count anew."""
+        return self._engine.contradicted(self._facts(kind), kind, number)
+
     def story(self, ref: str) -> tuple[list[OrderFact], list[TouchFact]]:
         """The orders and the touches of one customer, newest first. An order is told once, with all its lines."""
         facts = self._facts("orders", "touches")
-        lines: dict[tuple[str, bool], list[tuple[date, Decimal]]] = {}
+        lines: dict[str, list[OrderFact]] = {}
         for order_ref, day, amount, cancelled in self._engine.rows_of(facts, "orders", ref):
-            lines.setdefault((order_ref, cancelled), []).append((day, amount))
-        orders = [
-            OrderFact(min(days), order_ref, sum(amounts, Decimal()), cancelled)
-            for (order_ref, cancelled), found in lines.items()
-            for days, amounts in [zip(*found, strict=True)]
-        ]
+            lines.setdefault(order_ref, []).append(OrderFact(day, order_ref, amount, cancelled))
+        orders = map(_whole, lines.values())
         touches = map(TouchFact._make, self._engine.rows_of(facts, "touches", ref))
         return sorted(orders, reverse=True), list(touches)
 
@@ -190,6 +190,14 @@ class OrderStore:
         ).all()
         pieces = {kind: [Piece(number, str(name)) for of, number, name in named if of == kind] for kind in kinds}
         return Facts(self._root, pieces)
+
+
+def _whole(lines: Sequence[OrderFact]) -> OrderFact:
+    """The order that has these lines."""
+    kept = [line for line in lines if not line.cancelled]
+    counting = kept or lines
+    amount = sum((line.amount for line in counting), Decimal())
+    return OrderFact(min(line.day for line in counting), lines[0].order_ref, amount, not kept)
 
 
 def store() -> OrderStore:

@@ -73,11 +73,7 @@ def erase_facts(actor: Actor, refs: Collection[str]) -> int:
     Returns:
         How many files of the order store were written anew.
     """
-    actor.require("operations")
-    with transaction():
-        written = store().erase(refs)
-        record(actor, "facts erased", "base", customers=len(refs), files=written)
-    return written
+    return _rewrite(actor, "facts erased", lambda: store().erase(refs), customers=len(refs))
 
 
 def correct_facts(actor: Actor, renamed: Mapping[str, str]) -> int:
@@ -88,11 +84,15 @@ def correct_facts(actor: Actor, renamed: Mapping[str, str]) -> int:
     Returns:
         How many files of the order store were written anew.
     """
+    return _rewrite(actor, "facts corrected", lambda: store().correct(renamed), renamed=len(renamed))
+
+
+def _rewrite(actor: Actor, action: str, rewrite: Callable[[], int], **told: int) -> int:
     actor.require("operations")
     with transaction():
-        written = store().correct(renamed)
-        record(actor, "facts corrected", "base", renamed=len(renamed), files=written)
-    return written
+        files = rewrite()
+        record(actor, action, "base", **told, files=files)
+    return files
 
 
 def sweep_facts() -> bool:
@@ -101,22 +101,28 @@ def sweep_facts() -> bool:
     return False
 
 
-def set_segments(actor: Actor, definitions: Sequence[Mapping[str, Any]], *, place: str = "") -> None:
+def set_segments(actor: Actor, definitions: Sequence[Mapping[str, Any]], *, place: str = "") -> int:
     """Define the segments, in order of precedence, in the place of those there are. Evaluate them afterwards.
+
+    Where the channel of a segment changes, the handling of those who are in it follows, by movements.
 
     Args:
         actor: Who does it.
         definitions: For each: key, name, rule, settings and channel.
         place: The file they stand in, for errors.
 
+    Returns:
+        How many customers got such a movement.
+
     Raises:
         InputError: A rule, channel or setting does not exist or does not fit; nothing is changed then.
     """
     actor.require("operations")
     checked = segmenting.check(definitions, place)
-    with transaction():
-        segmenting.store(checked)
+    with transaction() as work:
+        followed = segmenting.store(checked, work)
         record(actor, "segments set", "base", segments=[definition.model_dump() for definition in checked])
+    return followed
 
 
 def evaluate_segments(actor: Actor) -> SegmentCounts:

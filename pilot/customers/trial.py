@@ -14,12 +14,19 @@ from pilot.customers.engines import Facts, Measure, Member, OrderEngine, Piece
 _DAY = date(2026, 3, 31)
 _FIRST = [
     ("C1", "A1", date(2026, 1, 5), Decimal("10.25"), False),
-    ("C1", "A1", date(2026, 1, 5), Decimal("0.75"), False),
+    ("C1", "A1", date(2026, 2, 1), Decimal("0.75"), False),
+    ("C1", "A1", date(2026, 1, 4), Decimal("3"), True),
     ("C1", "A2", date(2026, 2, 5), Decimal("5"), False),
     ("C2", "A3", date(2026, 2, 6), Decimal("7"), True),
 ]
-_SECOND = [("C1", "A2", date(2026, 2, 7), Decimal("6"), False), ("C3", "A4", date(2026, 3, 1), Decimal("1"), False)]
+_SECOND = [
+    ("C1", "A2", date(2026, 2, 7), Decimal("6"), False),
+    ("C3", "A4", date(2026, 2, 28), Decimal("1"), False),
+    ("C5", "A5", date(2026, 3, 1), Decimal("-4"), False),
+    ("C5", "A5", date(2026, 3, 2), Decimal("1"), False),
+]
 _TOUCHES = [("C2", date(2026, 3, 2), "field-rep", "visit", 30.0, Decimal("40.5"))]
+_TOLD = ("id", "frequency", "cancelled", "monetary", "order_days", "cost_year")
 _UNITS = [("C1", "pilot", "north"), ("C2", "pilot", "north"), ("C3", "control", "south")]
 
 
@@ -37,24 +44,33 @@ def faults(engine: OrderEngine) -> list[str]:
 
 
 def _answers(engine: OrderEngine, facts: Facts) -> list[str]:
-    start, end = date(2026, 1, 1), date(2026, 4, 1)
-    members = [Member(1, "C1"), Member(2, "C2"), Member(4, "C4")]
+    start, february, end = date(2026, 1, 1), date(2026, 2, 1), date(2026, 4, 1)
+    members = [Member(1, "C1"), Member(2, "C2"), Member(4, "C4"), Member(5, "C5")]
     with engine.study(facts, _DAY, members) as study:
-        profiles = [(row.id, row.frequency, row.cancelled, row.monetary, row.cost_year) for row in study.profiles()]
+        profiles = [tuple(getattr(row, name) for name in _TOLD) for row in study.profiles()]
         months = [(row.month - 2026 * 12, row.orders, row.customers, row.new) for row in study.months()]
         cohorts = [tuple(row) for row in study.cohorts(2026 * 12)]
         channels = [tuple(row) for row in study.channels()]
-        total = study.concentration([1]).total
+        spread = study.concentration([1, 2])
     revenue = [("control", "south", 1, 10_000, 10_000**2), ("pilot", "north", 2, 170_000, 170_000**2)]
+    whole = [("control", "south", 1, 0, 0), ("pilot", "north", 2, 110_000, 110_000**2)]
     checks: dict[str, tuple[Any, Any]] = {
         "last_order_day": (engine.last_order_day(facts), date(2026, 3, 1)),
         "sums": ([tuple(row) for row in engine.sums(facts, _UNITS, Measure.REVENUE, start, end)], revenue),
+        "sums of one month": (
+            [tuple(row) for row in engine.sums(facts, _UNITS, Measure.REVENUE, start, february)],
+            whole,
+        ),
+        "contradicted": ([engine.contradicted(facts, "orders", number) for number in (1, 2)], [True, False]),
         "rows_of": (engine.rows_of(facts, "orders", "C3"), [_SECOND[1][1:]]),
-        "profiles": (profiles, [(1, 2, 0, 17.0, 0.0), (2, 0, 1, 0.0, 40.5), (4, 0, 0, 0.0, 0.0)]),
-        "months": (months, [(0, 1, 1, 1), (1, 1, 1, 0), (2, 0, 0, 0)]),
-        "cohorts": (cohorts, [(2026 * 12, 0, 1), (2026 * 12, 1, 1)]),
+        "profiles": (
+            profiles,
+            [(1, 2, 0, 17.0, 2, 0.0), (2, 0, 1, 0.0, 0, 40.5), (4, 0, 0, 0.0, 0, 0.0), (5, 1, 0, -3.0, 1, 0.0)],
+        ),
+        "months": (months, [(0, 1, 1, 1), (1, 1, 1, 0), (2, 1, 1, 1)]),
+        "cohorts": (cohorts, [(2026 * 12, 0, 1), (2026 * 12, 1, 1), (2026 * 12 + 2, 0, 1)]),
         "channels": (channels, [("field-rep", 1, 1, 30.0, 40.5)]),
-        "concentration": (total, Decimal(17)),
+        "concentration": ((list(spread.best), spread.total), ([Decimal(17), Decimal(17)], Decimal(17))),
     }
     return [f"{name} answers {found!r}, not {right!r}" for name, (found, right) in checks.items() if found != right]
 

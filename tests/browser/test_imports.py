@@ -58,5 +58,9 @@ def test_a_file_is_uploaded_tried_taken_over_and_undone_on_a_phone(browser: Brow
     page.get_by_role("link", name="Undo …").click()
     check(page)
     page.get_by_role("button", name="Undo it").click()
-    expect(page.get_by_text("The import is undone.")).to_be_visible()
+    expect(page.get_by_role("heading", name="It is being undone")).to_be_visible()
+    check(page)
+    while worker.work_off():
+        pass
+    expect(page.get_by_text("Undone", exact=True)).to_be_visible()
     context.close()

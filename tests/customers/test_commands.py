@@ -1,15 +1,23 @@
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from flask import Flask
 
+from pilot import clock
+from pilot.accounts.service import SYSTEM
+from pilot.config import current
 from pilot.customers.commands import profile, segments
 from pilot.customers.intake.commands import import_
-from pilot.errors import InputError
+from pilot.customers.intake.service import import_file
+from pilot.customers.models import Customer
+from pilot.db import transaction
+from pilot.errors import InputError, PilotError
 
 from .conftest import Write
 
@@ -123,7 +131,10 @@ def test_a_file_without_segments_is_refused(run: Run, write: Write) -> None:
     ("arguments", "complaint"),
     [
         (("--undo", "1", "--resume", "1"), "stand alone"),
-        (("--undo", "1", "--dry-run"), "stand alone"),
+        (("--undo", "1", "--dry-run", "customers"), "stand alone"),
+        (("--list", "--dry-run"), "stand alone"),
+        (("--list", "--yes"), "--yes answers the question of --undo"),
+        (("orders", "o.csv", "--overwrite-by-hand"), "--overwrite-by-hand is for imports of customers"),
         (("--list", "customers", "c.csv"), "stand alone"),
         (("--undo", "99999999999999999999"), "is not in the range"),
     ],
@@ -134,3 +145,73 @@ def test_acts_on_an_import_that_contradict_each_other_are_refused(
     answer = run(import_, *arguments)
     assert answer.exit_code == 2
     assert complaint in answer.stderr
+
+
+def test_refused_rows_are_for_the_eyes_of_who_imports_alone(run: Run, write: Write) -> None:
+    Path("c-rejects.csv").touch(0o644)
+    run(import_, "customers", write("c.csv", "ref;name", "C1;Rossi", ";Neri"))
+    assert Path("c-rejects.csv").stat().st_mode & 0o777 == 0o600
+    (kept,) = (current().data_dir / "imports").glob("*-rejects.csv")
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "code"),
+    [
+        (("ref;name", "C1;Rossi", ";Neri"), (), 0),
+        (("ref;name", "C1;Rossi", ";Neri"), ("--strict",), 1),
+        (("ref;name", "C1;Rossi", ";Neri"), ("--strict", "--dry-run"), 1),
+        (("ref;name", ";Neri"), (), 1),
+        (("ref;name", ";Neri"), ("--strict",), 1),
+        (("what;ever", "C1;Rossi"), ("--strict",), 2),
+        (("ref;name",), ("--strict",), 2),
+    ],
+)
+def test_exit_code_1_says_that_rows_were_refused_and_2_that_nothing_could_be_read(
+    run: Run, write: Write, lines: tuple[str, ...], options: tuple[str, ...], code: int
+) -> None:
+    path = write("c.csv", *lines)
+    if not code:
+        assert run(import_, "customers", path, *options).exit_code == 0
+        return
+    with pytest.raises(PilotError) as refused:
+        run(import_, "customers", path, *options)
+    assert refused.value.exit_code == code
+
+
+def test_values_that_staff_filled_in_are_told_of(run: Run, write: Write) -> None:
+    run(import_, "customers", write("a.csv", "ref;name;email", "C1;Rossi;"))
+    with transaction() as work:
+        work.session.execute(sa.update(Customer).values(email="desk@example.com", by_hand=["email"]))
+    path = write("b.csv", "ref;name;email", "C1;Rossi spa;file@example.com")
+    for dry_run in (("--dry-run",), ()):
+        shown = run(import_, "customers", path, *dry_run).stdout
+        assert "1 value that staff filled in: kept, though the file tells otherwise" in shown
+    assert json.loads(run(import_, "customers", path, "--json").stdout)["kept"] == 1
+    shown = run(import_, "customers", path, "--overwrite-by-hand").stdout
+    assert "1 value that staff filled in: overwritten, as was asked for" in shown
+    assert [entry["kept"] for entry in json.loads(run(import_, "--list", "--json").stdout)] == [0, 1, 0]
+
+
+def test_the_list_says_what_is_unfinished_until_when_and_what_to_do(
+    run: Run, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.travel(datetime(2026, 3, 1, 14, 30, tzinfo=UTC))
+    listed: list[Result] = []
+
+    def look_and_break_off(*_: object) -> None:
+        listed.extend((run(import_, "--list"), run(import_, "--list", "--json")))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pilot.customers.intake.merging.Merge._compare", look_and_break_off)
+        with pytest.raises(KeyboardInterrupt):
+            import_file(SYSTEM, "customers", write("a.csv", "ref;name", "C1;Rossi", "C2;Neri"))
+    until = "14:35 UTC, in 5 minutes"
+    assert f"Import 1 is being worked on, at least until {until}; 0 of 2 rows are done. Wait" in listed[0].stdout
+    (entry,) = json.loads(listed[1].stdout)
+    assert (entry["state"], entry["until"][:16]) == ("running", "2026-03-01 14:35")
+    shown = run(import_, "--list").stdout
+    assert "Import 1 was interrupted; 0 of 2 rows are done. Go on with it (pilot import --resume 1) or undo it" in shown
+    (entry,) = json.loads(run(import_, "--list", "--json").stdout)
+    assert (entry["state"], entry["until"], "--resume 1" in entry["remedy"]) == ("interrupted", None, True)

@@ -156,24 +156,52 @@ def test_the_rhythm_is_of_different_days_and_the_same_range_by_range(
         (0, None, None, None),
     ]
     for at_once in (1, 5, 1000):
-        monkeypatch.setattr("pilot.plugins.builtin.study.LINES_AT_ONCE", at_once)
+        monkeypatch.setattr("pilot.plugins.builtin.study.ORDERS_AT_ONCE", at_once)
         with store().study(END, [Member(number, f"C{number}") for number in range(5)]) as study:
             rows = [(row.order_days, row.first_order, row.last_order, row.recent_from) for row in study.profiles()]
         assert rows == told
 
 
-def test_an_order_of_several_lines_and_days_is_one_order(sqlite_app: Flask) -> None:
+def test_an_order_of_several_lines_is_what_remains_of_it_on_its_first_day(sqlite_app: Flask) -> None:
     put(
         "orders",
         [
+            order("C1", "A1", date(2025, 12, 31), "80", cancelled=True),  # nothing remains of this line, nor its day
             order("C1", "A1", START, "10"),
-            order("C1", "A1", date(2026, 1, 2), "5"),
-            order("C1", "A1", date(2026, 1, 2), "-3", cancelled=True),
-            order("C1", "A2", date(2026, 1, 2), "1"),
+            order("C1", "A1", date(2026, 2, 2), "5"),
             order("C2", "A1", START, "7"),  # the same number of another customer is another order
+            order("C2", "A1", END, "1"),
+            order("C2", "A2", date(2026, 1, 2), "4", cancelled=True),
+            order("C2", "A2", date(2026, 1, 3), "4", cancelled=True),
+            order("C3", "A3", END, "9"),
+            order("C3", "A3", END, "9", cancelled=True),
         ],
     )
-    assert frequencies("C1", "C2") == [(2, 1, 16.0, 2), (1, 0, 7.0, 1)]
+    assert frequencies("C1", "C2", "C3") == [(1, 0, 15.0, 1), (1, 1, 8.0, 1), (1, 0, 9.0, 1)]
+    with store().study(START, [Member(1, "C1"), Member(2, "C2"), Member(3, "C3")]) as study:
+        assert [(row.frequency, row.cancelled, row.monetary) for row in study.profiles()] == [
+            (1, 0, 15.0),
+            (1, 0, 8.0),  # its cancelled order is of the day after
+            (0, 0, 0.0),
+        ]
+        assert [(row.orders, row.revenue, row.customers) for row in study.months()] == [(2, 23.0, 2)]
+
+
+def test_an_order_is_measured_in_the_window_of_its_first_day_alone(sqlite_app: Flask) -> None:
+    put("orders", [order("C1", "A1", START, "10"), order("C1", "A1", date(2026, 2, 2), "5")])
+    put("orders", [order("C2", "A2", START, "1", True), order("C2", "A2", date(2026, 2, 2), "5")])
+    both = [("C1", "a", ""), ("C2", "b", "")]
+    february = date(2026, 2, 1)
+    for start, end, revenue, number in ((START, february, [15.0, 0.0], [1, 0]), (february, END, [0.0, 5.0], [0, 1])):
+        assert [row.mean for row in store().moments(both, Measure.REVENUE, start, end)] == revenue
+        assert [row.mean for row in store().moments(both, Measure.ORDERS, start, end)] == number
+        assert [row.yes for row in store().shares(both, start, end)] == number
+
+
+def test_the_newest_order_is_the_one_begun_last(sqlite_app: Flask) -> None:
+    put("orders", [order("C1", "A1", START, "10"), order("C1", "A1", date(2026, 2, 2), "5")])
+    put("orders", [order("C1", "A2", date(2026, 3, 1), "1", cancelled=True)])
+    assert store().last_order_day() == START
 
 
 def test_of_overlapping_files_only_the_last_word_counts_and_the_rest_stays(sqlite_app: Flask) -> None:
@@ -188,9 +216,11 @@ def test_a_customers_story_tells_each_order_once_newest_first(sqlite_app: Flask)
     put("orders", [order("C1", "A1", START, "10"), order("C1", "A1", START, "5"), order("C2", "A9", START, "1")])
     put("orders", [order("C1", "A2", date(2026, 2, 1), "3", cancelled=True)])
     put("touches", [("C1", START, "field-rep", "visit", 30.0, Decimal(70))])
+    put("orders", [order("C1", "A3", START, "7"), order("C1", "A3", date(2025, 12, 31), "2", cancelled=True)])
     orders, touches = store().story("C1")
     assert orders == [
         OrderFact(date(2026, 2, 1), "A2", Decimal(3), True),
+        OrderFact(START, "A3", Decimal(7), False),  # what remains of it
         OrderFact(START, "A1", Decimal(15), False),
     ]
     assert [tuple(touch) for touch in touches] == [(START, "field-rep", "visit", 30.0, Decimal(70))]

@@ -26,6 +26,8 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _FOUR_PLACES = Decimal("0.0001")
 _MOST_MONEY = Decimal(10) ** 12
 _MOST_MINUTES = 24 * 60
+_EARLIEST = date(1900, 1, 2)
+"""What other systems write where they know no day lies before it: 1900-01-01, 1899-12-30, 0001-01-01."""
 _LENGTHS = {column.name: column.type.length for column in sa.inspect(Customer).c if isinstance(column.type, sa.String)}
 _LENGTHS |= {"customer_ref": _LENGTHS["ref"], "order_ref": 64, "channel": 64, "touch_ref": 64}
 _NEEDED = {
@@ -201,6 +203,8 @@ def _day(text: str, latest: date) -> str:
         day = date.fromisoformat(text)
     except ValueError:
         raise Unfit("this is not a day", text) from None
+    if day < _EARLIEST:
+        raise Unfit(f"it lies before {_EARLIEST}; correct the date", text)
     if day > latest:
         remedy = "correct the date, or import the row once it has happened"
         raise Unfit(f"it lies in the future, today is {latest}; {remedy}", text)

@@ -13,16 +13,15 @@ import click
 from flask.cli import with_appcontext
 
 from pilot.accounts.service import SYSTEM
-from pilot.console import count, json_option, result, table
+from pilot.console import json_option, result, say
 from pilot.customers.commands import toml_of
-from pilot.customers.intake import service
+from pilot.customers.intake import service, telling
+from pilot.customers.intake.requests import Asked
 from pilot.customers.intake.service import ImportResult
 from pilot.errors import CheckFailed, InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _NUMBER = click.IntRange(1, 2**31 - 1)
-_MEANINGS = {("cancelled", "true"): "cancelled", ("cancelled", ""): "not cancelled"}
-_SHOWN = 10
 
 
 @click.command("import")
@@ -41,120 +40,142 @@ _SHOWN = 10
     "--days", default="", type=click.Choice(["", "day", "month", "year"]), help="What stands first in a date."
 )
 @click.option("--strict", is_flag=True, help="Take all rows or none.")
-@click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing.")
+@click.option("--overwrite-by-hand", "overwrite", is_flag=True, help="Take FILE's word where staff filled in another.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing; also with --undo.")
 @click.option("--rejects", type=_FILE, help="Where refused rows go.  [default: FILE-rejects.csv, in this folder]")
 @click.option("--resume", type=_NUMBER, metavar="ID", help="Go on with an interrupted import.")
-@click.option("--undo", type=_NUMBER, metavar="ID", help="Take an import back.")
+@click.option("--undo", type=_NUMBER, metavar="ID", help="Take an import back, after showing what goes with it.")
+@click.option("--yes", is_flag=True, help="Undo without asking.")
 @click.option("--list", "list_", is_flag=True, help="List the imports, the newest first.")
 @json_option
 @with_appcontext
-def import_(
-    kind: str | None,
-    file: Path | None,
-    source: str | None,
-    map_file: Path | None,
-    importer: str | None,
-    encoding: str,
-    sheet: str,
-    delimiter: str,
-    decimal: str,
-    days: str,
-    strict: bool,
-    dry_run: bool,
-    rejects: Path | None,
-    resume: int | None,
-    undo: int | None,
-    list_: bool,
-    as_json: bool,
-) -> None:
+def import_(as_json: bool, **given: Any) -> None:
     """Take customers, orders or touches in from FILE.
 
-    Or from a database, with --source. The same file again changes nothing. Exit code 1 if no row of it can be taken over.
+    Or from a database, with --source. The same file again changes nothing, unless the base has changed since. Exit code 1
+    if the rows were read and none can be taken over or, with --strict, one cannot; 2 if the file cannot be used at all.
     """
-    if sum((list_, undo is not None, resume is not None)) > (0 if kind or source or dry_run else 1):
-        raise click.UsageError("--list, --undo and --resume stand alone: each does one thing, with an import there is.")
-    if list_:
-        _list(as_json)
-        return
-    if undo is not None:
-        _undo(undo, as_json)
-        return
-    if resume is not None:
+    asked = _Asked(**given)
+    asked.check()
+    if asked.list_:
+        entries = service.imports()
+        result([telling.entry_of(entry) for entry in entries], as_json, lambda: telling.listing(entries))
+    elif asked.undo is not None:
+        _undo(asked.undo, as_json, dry_run=asked.dry_run, sure=asked.yes)
+    elif asked.resume is not None:
         with _bar() as progress:
-            taken = service.resume_import(SYSTEM, resume, progress=progress)
-        result(dataclasses.asdict(taken), as_json, lambda: _told(taken, f"import {resume}", dry_run=False))
-        return
-    if kind is None or (file is None) == (source is None):
-        raise click.UsageError("Say what to import (customers, orders or touches) and from which FILE or --source.")
-    name = source or str(file and file.name)
-    if rejects is None and not dry_run:
-        rejects = Path(f"{name.removesuffix('.gz').removesuffix('.csv')}-rejects.csv")
-    columns = _mapping(map_file) if map_file else {}
-    options: dict[str, Any] = {
-        "overrules": service.Overrules(encoding, _sign(delimiter), decimal, days, columns, sheet),
-        "strict": strict,
-        "dry_run": dry_run,
-        "rejects": rejects,
-    }
+            taken = service.resume_import(SYSTEM, asked.resume, progress=progress)
+        _tell(taken, f"import {asked.resume}", as_json)
+    else:
+        _take(asked, as_json)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What stands on the command line, by the names of its options."""
+
+    kind: str | None
+    file: Path | None
+    source: str | None
+    map_file: Path | None
+    importer: str | None
+    encoding: str
+    sheet: str
+    delimiter: str
+    decimal: str
+    days: str
+    strict: bool
+    overwrite: bool
+    dry_run: bool
+    rejects: Path | None
+    resume: int | None
+    undo: int | None
+    yes: bool
+    list_: bool
+
+    def check(self) -> None:
+        """Let pass what asks for one thing.
+
+        Raises:
+            click.UsageError: It asks for nothing, or for things that contradict each other.
+        """
+        acts = sum((self.list_, self.undo is not None, self.resume is not None))
+        if acts > (0 if self.kind or self.source or (self.dry_run and self.undo is None) else 1):
+            raise click.UsageError(
+                "--list, --undo and --resume stand alone: each does one thing, with an import there is."
+            )
+        if self.yes and self.undo is None:
+            raise click.UsageError("--yes answers the question of --undo; nothing else asks one.")
+        if not acts and (self.kind is None or (self.file is None) == (self.source is None)):
+            raise click.UsageError("Say what to import (customers, orders or touches) and from which FILE or --source.")
+        if self.overwrite and self.kind != "customers":
+            raise click.UsageError(
+                "--overwrite-by-hand is for imports of customers: nothing else is filled in by hand."
+            )
+
+    @property
+    def name(self) -> str:
+        """What the source is called."""
+        return self.source or str(self.file and self.file.name)
+
+    def options(self) -> Asked:
+        """How it is to be taken in."""
+        columns = _mapping(self.map_file) if self.map_file else {}
+        rejects = self.rejects
+        if rejects is None and not self.dry_run:
+            rejects = Path(f"{self.name.removesuffix('.gz').removesuffix('.csv')}-rejects.csv")
+        signs = (self.encoding, _sign(self.delimiter), self.decimal, self.days)
+        return {
+            "overrules": service.Overrules(*signs, columns, self.sheet),
+            "strict": self.strict,
+            "dry_run": self.dry_run,
+            "overwrite": self.overwrite,
+            "rejects": rejects,
+        }
+
+
+def _take(asked: _Asked, as_json: bool) -> None:
+    options, kind = asked.options(), str(asked.kind)
     with _bar() as progress:
-        if file is not None:
-            taken = service.import_file(SYSTEM, kind, file, importer=importer, progress=progress, **options)
+        options["progress"] = progress
+        if asked.file is not None:
+            taken = service.import_file(SYSTEM, kind, asked.file, importer=asked.importer, **options)
         else:
-            taken = service.import_source(SYSTEM, kind, name, progress=progress, **options)
-    result(dataclasses.asdict(taken), as_json, lambda: _told(taken, name, dry_run=dry_run))
+            taken = service.import_source(SYSTEM, kind, asked.name, **options)
+    _tell(taken, asked.name, as_json, dry_run=asked.dry_run)
     if taken.rejected and not taken.accepted and not taken.unchanged:
         raise CheckFailed(
-            "no row of it can be taken over", place=name, remedy="Correct the file, or say with --map what is what"
+            "no row of it can be taken over",
+            place=asked.name,
+            remedy="Correct the file, or say with --map what is what",
         )
 
 
-def _list(as_json: bool) -> None:
-    entries = service.imports()
-    columns = (
-        "id",
-        "at",
-        "kind",
-        "filename",
-        "state",
-        "total",
-        "accepted",
-        "changed",
-        "unchanged",
-        "rejected",
-        "actor",
-    )
-    data = [{name: getattr(entry, name) for name in columns} for entry in entries]
-
-    def told() -> str:
-        if not entries:
-            return "Nothing was imported yet."
-        rows = [
-            (
-                entry.id,
-                f"{entry.at:%Y-%m-%d %H:%M}",
-                entry.kind,
-                _short(entry.filename, 40),
-                entry.state,
-                entry.accepted,
-                entry.changed,
-                entry.rejected,
-                entry.actor,
-            )
-            for entry in entries
-        ]
-        return table(["No", "When (UTC)", "What", "File", "State", "Taken over", "Changed", "Refused", "By"], rows)
-
-    result(data, as_json, told)
+def _tell(taken: ImportResult, name: str, as_json: bool, *, dry_run: bool = False) -> None:
+    result(dataclasses.asdict(taken), as_json, lambda: telling.outcome(taken, name, dry_run=dry_run))
 
 
-def _undo(import_id: int, as_json: bool) -> None:
-    entry = service.import_of(import_id)
+def _undo(import_id: int, as_json: bool, *, dry_run: bool, sure: bool) -> None:
+    """Show what undoing takes with it, ask, and undo."""
+    seen = service.undo_preview(SYSTEM, import_id)
+    shown = dataclasses.asdict(seen)
+    if dry_run:
+        result(shown, as_json, lambda: telling.undoing(seen))
+        return
+    say(telling.undoing(seen))
+    if not sure:
+        if not _somebody_is_there():
+            raise click.UsageError("Nobody is here to be asked: look with --dry-run, then say --yes.")
+        if not click.confirm(f"Undo import {import_id}?", err=True):
+            say("Nothing was undone.")
+            sys.exit(1)
     undone = service.undo_import(SYSTEM, import_id)
-    result(
-        {"import_id": import_id, "undone": undone},
-        as_json,
-        lambda: f"Import {import_id} of {entry.filename} is undone: {_number(undone, entry.kind)}.",
-    )
+    told = telling.number_of(undone, seen.kind)
+    result({**shown, "undone": undone}, as_json, lambda: f"Import {import_id} of {seen.filename} is undone: {told}.")
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 @contextmanager
@@ -186,71 +207,3 @@ def _mapping(path: Path) -> dict[str, str]:
                 remedy='Write one line for each field, such as ref = "Their column"',
             )
     return mapping
-
-
-def _told(taken: ImportResult, name: str, *, dry_run: bool) -> str:
-    """What became of a file: the counts, how it was read, and the first refusals."""
-    if not taken.accepted and taken.unchanged:
-        return f"{name} is in the base already: nothing was changed ({_number(taken.unchanged, taken.kind)})."
-    lines = [_outcome(taken, name, dry_run=dry_run), "", *_how_read(taken.how)]
-    if taken.errors:
-        rows = [(error.line, error.column, _short(error.value, 30), error.reason) for error in taken.errors[:_SHOWN]]
-        lines += ["", table(["Line", "Column", "Value", "Refused because"], rows)]
-        if taken.rejected > _SHOWN:
-            lines.append(f"… and {taken.rejected - _SHOWN:,} more")
-    if taken.rejects_file:
-        lines += ["", f"All refused rows, with their reasons: {taken.rejects_file}"]
-    return "\n".join(lines)
-
-
-def _outcome(taken: ImportResult, name: str, *, dry_run: bool) -> str:
-    verb = "would be taken over" if dry_run else "taken over"
-    counts = [f"{_number(taken.accepted, taken.kind)} {verb}"]
-    if taken.changed:
-        counts[0] += f" ({taken.changed:,} of them changed)"
-    if taken.unchanged:
-        counts.append(f"{taken.unchanged:,} unchanged")
-    counts.append(f"{taken.rejected:,} refused" if taken.rejected else "none refused")
-    return f"{name}: {', '.join(counts)}."
-
-
-def _how_read(how: dict[str, Any]) -> list[str]:
-    """How the file was understood, for a person to check."""
-    facts = [("Text", f"{how['encoding']}, columns separated by {how['delimiter']}")] if "encoding" in how else []
-    labels = {"format": "Format", "sheet": "Sheet", "source": "Source", "numbers": "Numbers", "days": "Dates"}
-    facts += [(label, how[name]) for name, label in labels.items() if name in how]
-    columns: dict[str, str] = how.get("columns", {})
-    widest = max(map(len, columns), default=0)
-    for name, column in columns.items():
-        facts.append(("Columns", f"{name:<{widest}} ← {column}{_words_read(name, how.get('words', {}).get(name, {}))}"))
-    if how.get("not_read"):
-        facts.append(("Not read", ", ".join(how["not_read"])))
-    if "derived" in how:
-        facts.append(("Derived", how["derived"]))
-    if strangers := how.get("customers_not_in_base"):
-        facts.append(
-            ("Note", f"customers in it who are not in the base: {strangers:,}; their rows count once they are")
-        )
-    before = ["", *(label for label, _ in facts)]
-    return [
-        f"  {'' if label == above else label:<9} {fact}" for above, (label, fact) in zip(before, facts, strict=False)
-    ]
-
-
-def _words_read(field: str, words: dict[str, str]) -> str:
-    """What words were read as, where that is not what they say."""
-    told = [
-        f"{word} → {_MEANINGS.get((field, meaning), meaning or 'left empty')}"
-        for word, meaning in words.items()
-        if word.casefold() != meaning
-    ]
-    return f"  ({', '.join(told)})" if told else ""
-
-
-def _number(number: int, kind: str) -> str:
-    """A number of customers, orders or touches: `1 customer`, `3 touches`."""
-    return count(number, "touch" if kind == "touches" else kind.removesuffix("s"), kind)
-
-
-def _short(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -9,16 +9,16 @@ import codecs
 import csv
 import gzip
 import io
+import re
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from pilot.customers.importers import DelimitedText, Record
+from pilot.customers.intake.letters import Shape, empty, marked
 from pilot.errors import InputError
 
 DELIMITERS = (";", ",", "\t", "|")
@@ -26,6 +26,7 @@ _BLOCK = 1 << 16
 """Bytes. Small enough that memory for what is made of a block is used again, and not asked for anew each time."""
 _START = 1 << 20
 _SAMPLE = 100
+_TELLING = re.compile(r"sep=(.)[\r\n]+", re.IGNORECASE)
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a spreadsheet (XLSX, ODS) or another ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet (XLS)",
@@ -38,9 +39,10 @@ _OTHER_READERS = {
     b"\xd0\xcf\x11\xe0": _AS_IT_IS,
     b"PAR1": _AS_IT_IS,
 }
-_ASCII = bytes(range(128))
-_LETTERS = {"cp1252": "àèìòùÀÈÌÒÙ", "cp1250": "ąćęłńśźżĄĆĘŁŃŚŹŻ", "iso8859-2": "ąćęłńśźżĄĆĘŁŃŚŹŻ"}
-"""Letters that tell Polish from Italian, and one Polish code page from the other; where they tell nothing, the first."""
+_LONGEST_CELL = 131_072
+"""Characters: the limit of Python's reader, by which a quotation mark left open does not swallow a whole file."""
+_LONGEST_LINE = 1 << 20
+"""Characters. A file without line ends does not have to fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Delimited:
     encoding: str
     delimiter: str
     header: tuple[str, ...]
+    told: bool = False
+    """Whether a line above the header tells the delimiter, as spreadsheets have it: `sep=;`."""
     simple: DelimitedText | None = None
     """The file as the data engine may try to read it: its lines end all in the same way, and the first is the header."""
 
@@ -61,26 +65,84 @@ class Delimited:
             InputError: The file is damaged.
         """
         with _text(self.path, self.encoding) as text, _damage(self.path):
-            reader = csv.reader(text, delimiter=self.delimiter, strict=True)
-            while not next(reader):
+            lines = _Lines(text)
+            if self.told:
+                next(lines)
+            reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+            while self._next(reader, lines)[0] == []:
                 pass  # blank lines above the header
             while True:
-                line = reader.line_num + 1
-                try:
-                    cells = next(reader, None)
-                except csv.Error as error:
-                    yield Record(line, reader.line_num, [], _fault(error))
-                    continue
-                if cells is None:
+                lines.begin()
+                cells, fault, column = self._next(reader, lines)
+                if cells is None and not fault:
                     return
-                if any(cells) and not "".join(cells).isspace():
-                    yield Record(line, reader.line_num, cells)
+                if fault or (any(cells or ()) and not "".join(cells or ()).isspace()):
+                    yield Record(lines.first, lines.number, cells or [], fault, column)
+
+    def _next(self, reader: Iterator[list[str]], lines: _Lines) -> tuple[list[str] | None, str, str]:
+        """The next record, if there is one; or what keeps it from being split, and in which column."""
+        try:
+            return next(reader, None), "", ""
+        except _LongLineError:
+            return None, f"the line is longer than {_LONGEST_LINE:,} characters", ""
+        except csv.Error as error:
+            if "expected after" in str(error):
+                return None, "a quotation mark within a quoted cell is not doubled", ""
+            if "field limit" not in str(error):
+                return None, "a quotation mark was opened and not closed", ""
+            if lines.number > lines.first:
+                return None, f"a quotation mark was opened and not closed within {_LONGEST_CELL:,} characters", ""
+            index = _long_cell("".join(lines.record), self.delimiter)
+            column = self.header[index] if index < len(self.header) else ""
+            return None, f"it is longer than {_LONGEST_CELL:,} characters", column
 
 
-def _fault(error: csv.Error) -> str:
-    if "expected after" in str(error):
-        return "a quotation mark within a quoted cell is not doubled"
-    return "a quotation mark was opened and not closed"
+class _LongLineError(Exception):
+    """A line is too long to be looked at. It has been passed over; the next can be read."""
+
+
+class _Lines(Iterator[str]):
+    """The lines of a text, one by one.
+
+    Attributes:
+        number: The number of the last line.
+        first: The number of the first line of the record that is being read.
+        record: Its lines.
+    """
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text, self.number, self.first, self.record = text, 0, 1, list[str]()
+
+    def begin(self) -> None:
+        """The next line begins a record."""
+        self.first = self.number + 1
+        self.record.clear()
+
+    def __next__(self) -> str:
+        """The next line.
+
+        Raises:
+            _LongLineError: It is too long.
+        """
+        line = self._text.readline(_LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) == _LONGEST_LINE and not line.endswith(("\n", "\r")):
+            while (more := self._text.readline(_LONGEST_LINE)) and not more.endswith(("\n", "\r")):
+                pass
+            raise _LongLineError
+        self.record.append(line)
+        return line
+
+
+def _long_cell(line: str, delimiter: str) -> int:
+    """The number of the first cell that is too long."""
+    cell = re.compile(f'(?:"(?:[^"]|"")*+"?+)?+[^{re.escape(delimiter)}]*+')
+    index = start = 0
+    while (end := cell.match(line, start).end()) - start <= _LONGEST_CELL and end < len(line):  # type: ignore[union-attr]
+        index, start = index + 1, end + 1
+    return index
 
 
 def understand(
@@ -98,26 +160,29 @@ def understand(
         InputError: There is no such file, it is empty, or it is not delimited text.
     """
     _refuse_other_formats(path, told=encoding)
-    shape = _Shape.of(path)
-    encoding = encoding or shape.encoding(path.name)
-    with _text(path, encoding) as text, _damage(path):
-        sample = list(islice(text, _SAMPLE))
+    shape = _shape(path)
+    encoding = shape.told(encoding) if encoding else shape.encoding(path.name)
+    sample = _sample(path, encoding)
+    if told := _TELLING.fullmatch(sample[0]) if sample else None:
+        delimiter, sample = delimiter or told[1], sample[1:]
     delimiter = delimiter or max(DELIMITERS, key=lambda candidate: _fit(sample, candidate, familiar))
     header = tuple(cell.strip() for cell in _split(sample, delimiter)[0])
     if not header:
         raise InputError(
-            "no columns can be made out in it", place=f"{path.name}, line 1", remedy="Export it again as CSV (UTF-8)"
+            f"no columns can be made out in it: what should be their names is longer than {_LONGEST_CELL:,} characters",
+            place=f"{path.name}, line 1",
+            remedy="Export it again as CSV (UTF-8)",
         )
     if len(header) == 1:
         raise InputError(
             f"only one column was found: {_short(header[0])!r}",
             place=f"{path.name}, line 1",
-            remedy="Separate the columns by semicolons, commas, tabs or vertical bars",
+            remedy="Separate the columns by semicolons, commas, tabs or vertical bars, with their names on the first line",
         )
     simple = None
-    if shape.even and _header_alone(sample[0], delimiter, header) and _ascii_inside(encoding):
+    if shape.even and not told and _header_alone(sample[0], delimiter, header) and _ascii_inside(encoding):
         simple = DelimitedText(path, encoding, delimiter, 1, shape.lines)
-    return Delimited(path, encoding, delimiter, header, simple)
+    return Delimited(path, encoding, delimiter, header, bool(told), simple)
 
 
 def _header_alone(first: str, delimiter: str, header: Sequence[str]) -> bool:
@@ -175,7 +240,7 @@ def _damage(path: Path) -> Iterator[None]:
     """Turn what can go wrong while reading into an error that names the file."""
     try:
         yield
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise InputError(
             "its letters are in none of the encodings that are known here",
             place=path.name,
@@ -201,9 +266,9 @@ def _refuse_other_formats(path: Path, *, told: str) -> None:
                 place=path.name,
                 remedy=_OTHER_READERS.get(magic, "Import the table as CSV, as a spreadsheet or as Parquet"),
             )
-    if not start.removeprefix(codecs.BOM_UTF8).strip():
+    if empty(start):
         raise InputError("the file is empty", place=path.name, remedy="Export it again")
-    if b"\x00" in start and not told:
+    if b"\x00" in start and not told and not marked(start):
         raise InputError(
             "this is not a text file, or it is written in UTF-16",
             place=path.name,
@@ -211,122 +276,46 @@ def _refuse_other_formats(path: Path, *, told: str) -> None:
         )
 
 
-@dataclass(slots=True)
-class _Shape:
-    """What one pass over the bytes of a file tells: its letters, and how its lines end."""
-
-    high: Counter[int] = field(default_factory=Counter)
-    marked: bool = False
-    broken: int = 0
-    accented: int = 0
-    first_broken: int = 0
-    newlines: int = 0
-    returns: int = 0
-    pairs: int = 0
-    marks: bool = False
-    """Whether a NUL stands in it, or a sign that marks cells of other sources."""
-    last: bytes = b""
-
-    @classmethod
-    def of(cls, path: Path) -> _Shape:
-        """Read the file through in blocks; a second time to tell its letters where they are not UTF-8."""
-        shape = cls()
-        strict: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
-        with _damage(path), _bytes(path) as raw:
+def _shape(path: Path) -> Shape:
+    def read() -> Iterator[bytes]:
+        with _bytes(path) as raw:
             while block := raw.read(_BLOCK):
-                if not shape.last:
-                    shape.marked = block.startswith(codecs.BOM_UTF8)
-                shape._ends(block)
-                strict = strict and _still_utf8(strict, block)
-        if strict is None or strict.getstate()[0]:
-            shape._look_at_letters(path)
-        return shape
+                yield block
 
-    @property
-    def lines(self) -> int:
-        """The number of lines."""
-        return self.newlines + (self.last != b"\n")
-
-    @property
-    def even(self) -> bool:
-        """Whether all lines end in the same way, and nothing in them could be taken for another end."""
-        return not self.marks and self.returns == self.pairs and self.pairs in (0, self.newlines)
-
-    def encoding(self, name: str) -> str:
-        """UTF-8 where the whole file is; else the code page whose letters it holds, Polish or Western.
-
-        Raises:
-            InputError: The file is UTF-8 but for a few damaged bytes: read as a code page, every accent would break.
-        """
-        if not self.broken:
-            return "utf-8-sig" if self.marked else "utf-8"
-        if self.marked or self.accented >= self.broken:
-            raise InputError(
-                "the file is UTF-8, but a letter in it is damaged",
-                place=f"{name}, line {self.first_broken or self.newlines + 1}",
-                remedy="Correct the letter, or export the file again",
-            )
-        return max(_LETTERS, key=lambda page: _letters(self.high, page))
-
-    def _look_at_letters(self, path: Path) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        lines = 0
-        with _damage(path), _bytes(path) as raw:
-            while block := raw.read(_BLOCK):
-                self.high.update(block.translate(None, _ASCII))
-                text = decoder.decode(block)
-                damage = text.count("�")
-                if damage and not self.broken:
-                    self.first_broken = 1 + lines + text.count("\n", 0, text.index("�"))
-                self.broken += damage
-                self.accented += len(text) - len(text.encode("ascii", "ignore")) - damage
-                lines += block.count(b"\n")
-        self.broken += len(decoder.decode(b"", final=True))
-
-    def _ends(self, block: bytes) -> None:
-        self.newlines += block.count(b"\n")
-        if found := block.count(b"\r"):
-            self.returns += found
-            self.pairs += _pairs(block)
-        self.pairs += self.last == b"\r" and block.startswith(b"\n")
-        self.marks = self.marks or b"\x00" in block or b"\x02" in block
-        self.last = block[-1:]
+    with _damage(path):
+        return Shape.of(read)
 
 
-def _pairs(block: bytes) -> int:
-    """How many line feeds follow a carriage return at once: a search for both together takes five times as long."""
-    import numpy as np
-
-    signs = np.frombuffer(block, dtype=np.uint8)
-    returns = np.flatnonzero(signs[:-1] == 13)
-    return int(np.count_nonzero(signs[returns + 1] == 10))
-
-
-def _still_utf8(decoder: codecs.IncrementalDecoder, block: bytes) -> codecs.IncrementalDecoder | None:
-    """The decoder, or None from the first bytes on that are no UTF-8."""
-    if block.isascii() and not decoder.getstate()[0]:
-        return decoder
-    try:
-        decoder.decode(block)
-    except UnicodeDecodeError:
-        return None
-    return decoder
-
-
-def _letters(high: Counter[int], page: str) -> int:
-    """How many letters of its language a file holds if read in this code page; damaged bytes count against it."""
-    score = 0
-    for byte, count in high.items():
-        letter = bytes([byte]).decode(page, errors="replace")
-        score += count if letter in _LETTERS[page] else -count if letter == "�" else 0
-    return score
+def _sample(path: Path, encoding: str) -> list[str]:
+    """The first lines, the header first."""
+    sample: list[str] = []
+    with _text(path, encoding) as text, _damage(path):
+        lines = _Lines(text)
+        while len(sample) < _SAMPLE:
+            try:
+                line = next(lines, None)
+            except _LongLineError:
+                line = "" if sample else '"' + "x" * _LONGEST_CELL
+            if line is None:
+                break
+            if sample or not line.isspace():
+                sample.append(line)
+    return sample
 
 
 def _split(lines: list[str], delimiter: str) -> list[list[str]]:
-    try:
-        return [cells for cells in csv.reader(lines, delimiter=delimiter) if cells] or [[]]
-    except csv.Error:
-        return [[]]
+    """The lines split into cells; of those that cannot be, the header is said to have none."""
+    reader = csv.reader(lines, delimiter=delimiter)
+    rows: list[list[str]] = []
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error:
+            cells = [] if rows else None
+        if cells is None:
+            return rows or [[]]
+        if cells:
+            rows.append(cells)
 
 
 def _fit(lines: list[str], delimiter: str, familiar: Callable[[Sequence[str]], int]) -> tuple[int, float, int]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pilot import clock, config
+from pilot.customers.intake.lease import held
+from pilot.customers.intake.rejects import copy_private
 from pilot.customers.intake.sieve import Sieve
 from pilot.customers.models import Import
 from pilot.db import db
@@ -34,12 +36,13 @@ def _staged() -> Sequence[str]:
 
 @contextmanager
 def folder_of_its_own() -> Iterator[Path]:
-    """A folder below the data folder, which stays only where an interrupted import needs it."""
+    """A folder below the data folder, held as ours, which stays only where an interrupted import needs it."""
     root().mkdir(parents=True, exist_ok=True)
     sweep()
     folder = Path(tempfile.mkdtemp(prefix="taking-", dir=root()))
     try:
-        yield folder
+        with held(folder):
+            yield folder
     finally:
         if f"{folder.parent.name}/{folder.name}" not in _staged():
             shutil.rmtree(folder, ignore_errors=True)
@@ -50,17 +53,18 @@ def keep_rejects(folder: Path, entry_id: int) -> str | None:
     path = folder / "rejects.csv"
     kept = folder.parent / f"{entry_id}-rejects.csv"
     if path.exists():
-        shutil.copyfile(path, kept)
+        copy_private(path, kept)
     return f"{kept.parent.name}/{kept.name}" if kept.exists() else None
 
 
-def write_plan(sieve: Sieve, good: int) -> None:
+def write_plan(sieve: Sieve, good: int, *, overwrite: bool) -> None:
     """All that another process needs to go on, made durable."""
     plan = {
         "file": sieve.staged.file.document(),
         "understanding": sieve.understanding.document(),
         "today": sieve.today.isoformat(),
         "good": good,
+        "overwrite": overwrite,
     }
     (sieve.folder / PLAN).write_text(json.dumps(plan), encoding="utf-8")
     for path in (sieve.folder / PLAN, sieve.folder / sieve.staged.file.name, sieve.folder):

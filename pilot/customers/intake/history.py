@@ -1,4 +1,4 @@
-"""What became of an import: its refused rows, the customers it changed, and what undoing it would do."""
+"""What became of an import: its refused rows and the customers it changed."""
 
 from __future__ import annotations
 
@@ -30,15 +30,6 @@ class Change:
     ref: str
     name: str
     fields: list[tuple[str, str | None, str | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class UndoEffect:
-    """What undoing an import would do: customers that go, customers that change back, rows of facts that count no more."""
-
-    gone: int
-    restored: int
-    facts: int
 
 
 def refusals(entry: Import) -> list[RowError]:
@@ -91,15 +82,6 @@ def changes(entry: Import, after: int = 0) -> list[Change]:
         Change(number, customer, ref, name, [(field, before.get(field), now) for field, now in later.items()])
         for number, customer, ref, name, before, later in db.session.execute(query)
     ]
-
-
-def undo_effect(entry: Import) -> UndoEffect:
-    """What undoing it would do."""
-    if entry.kind != "customers":
-        return UndoEffect(0, 0, entry.accepted)
-    gone = sa.select(sa.func.count()).where(Customer.created_by_import_id == entry.id)
-    restored = sa.select(sa.func.count()).where(CustomerChange.import_id == entry.id)
-    return UndoEffect(db.session.scalar(gone) or 0, db.session.scalar(restored) or 0, 0)
 
 
 def _rejects(entry: Import) -> Path | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,113 +20,83 @@ from pilot.customers.intake import staging
 from pilot.customers.intake.factrows import fact_rows, strangers
 from pilot.customers.intake.fields import FIELDS
 from pilot.customers.intake.folders import PLAN, folder_of_its_own, keep_rejects, root, write_plan
-from pilot.customers.intake.merging import LEASE, Merge, Progress
+from pilot.customers.intake.lease import LEASE, claimed, folder_of, none_running
+from pilot.customers.intake.merging import Merge, Progress
 from pilot.customers.intake.rejects import Rejects
+from pilot.customers.intake.repeats import again, marked_done, same_again, told_of, with_mark
 from pilot.customers.intake.requests import ImportResult, Request
 from pilot.customers.intake.sieve import Sieve
 from pilot.customers.intake.staging import StagedFile
-from pilot.customers.intake.understanding import (
-    Overrules,
-    Understanding,
-    as_made,
-    columns,
-    evidence_of,
-    understand,
-)
-from pilot.customers.models import Customer, CustomerChange, Import
+from pilot.customers.intake.understanding import Understanding, as_made, columns, evidence_of, understand
+from pilot.customers.models import Import
 from pilot.customers.orderstore import store
-from pilot.db import db, transaction
+from pilot.db import transaction
 from pilot.errors import InputError, StateError
 from pilot.events import ImportFinished
 
 _PACKED = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
 """The least of its levels: it takes half of the time of the usual one, and packs names and numbers as small."""
-_AFTER = "after"
-"""In the reading of an import of customers: what the base was told and was like when it was done."""
 
 
-def earlier(kind: str, sha256: str) -> Import | None:
-    """The import that took in these very facts, if there is one."""
-    return db.session.scalar(
-        sa.select(Import).where(Import.kind == kind, Import.sha256 == sha256, Import.fact_file.is_not(None))
-    )
-
-
-def nothing_new(request: Request) -> Import | None:
-    """The import that took in this very file of customers, read just so, if nothing has touched the base since.
-
-    That is: no other import of customers began, nobody corrected a customer, and none went or came.
-    """
-    last = db.session.scalar(sa.select(Import).where(Import.kind == "customers").order_by(Import.id.desc()).limit(1))
-    if last is None or (last.state, last.sha256, last.importer) != ("done", request.sha256, request.importer):
-        return None
-    if last.reading.get(_AFTER) != _mark_of(request.overrules, _customers()):
-        return None
-    corrected = sa.select(CustomerChange.id).where(CustomerChange.import_id.is_(None), CustomerChange.at >= last.at)
-    return last if db.session.scalar(corrected.limit(1)) is None else None
-
-
-def _mark_of(overrules: Overrules, customers: int) -> dict[str, Any]:
-    """What must be the same for the same file to change nothing: what was said of it, and how many customers there are."""
-    return {"overrules": {**asdict(overrules), "columns": dict(overrules.columns)}, "customers": customers}
-
-
-def _customers() -> int:
-    return db.session.scalar(sa.select(sa.func.count()).select_from(Customer)) or 0
-
-
-def check_reading(known: Import, overrules: Overrules) -> None:
-    """Let pass a file that was taken in before if it is to be read just as it was then.
-
-    Raises:
-        InputError: It is to be read in another way; what was taken over would stand as it is.
-    """
-    before = known.reading.get(_AFTER)
-    if before is not None and before["overrules"] != _mark_of(overrules, 0)["overrules"]:
-        raise InputError(
-            f"import {known.id} took this file in already, told to read it in another way",
-            place=known.filename,
-            remedy=f"Undo that first (pilot import --undo {known.id}), then import it again",
-        )
-
-
-def same_again(known: Import) -> ImportResult:
-    """What is told of a file that was taken in before."""
-    rows = known.accepted + known.unchanged
-    reading = {name: value for name, value in known.reading.items() if name != _AFTER}
-    return ImportResult(known.id, known.kind, 0, rows, known.rejected, reading, [], None)
-
-
-def take(request: Request, source: Table | Reading) -> ImportResult:
+def take(request: Request, read: Callable[[], Table | Reading]) -> ImportResult:
     """Take a source in: good rows into the base or the order store, bad ones into a file with their reasons.
 
     Raises:
-        InputError: The source cannot be understood, or `strict` and a row was refused. Nothing is taken over then.
+        InputError: The source cannot be understood. Nothing is taken over then.
+        CheckFailed: `strict`, and a row was refused. Nothing is taken over then.
         StateError: Another import of customers is under way, or was interrupted.
     """
-    if request.kind == "customers":
-        if (known := nothing_new(request)) is not None:
+    if request.sha256:
+        if isinstance(known := again(request), Import):
             return same_again(known)
-        if not request.dry_run:
-            _none_running(request.name)
+        request = known
+    if request.kind == "customers" and not request.dry_run:
+        none_running(request.name)
     threads = 1 if request.kind == "customers" else staging.THREADS
     with folder_of_its_own() as folder, staging.engine(folder, threads=threads) as engine:
+        source = read()
         sieve = _sifted(request, source, engine, folder)
         if not request.sha256:
-            request = replace(request, sha256=sieve.staged.digest())
-            if (known := earlier(request.kind, request.sha256)) is not None:
+            if isinstance(known := again(replace(request, sha256=sieve.staged.digest())), Import):
                 return same_again(known)
-        rejects = Rejects(folder / "rejects.csv")
-        rejects.write(sieve.refused(), source.header)
-        listed = _hand_over(rejects, request)
-        good = sieve.count()
-        if not good and not rejects.count:
-            raise InputError("the file has a header but no rows", place=request.name, remedy="Export it again")
-        if request.strict:
-            rejects.none_allowed(request.name, good, listed)
-        if request.kind == "customers":
-            return _take_customers(request, sieve, rejects, good, listed)
-        return _take_facts(request, sieve, rejects, good, listed)
+            request = known
+        work = _checked(request, sieve, source.header)
+        return _take_customers(work) if request.kind == "customers" else _take_facts(work)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A checked source: what was asked, its rows, how many of them are good, and those refused."""
+
+    request: Request
+    sieve: Sieve
+    good: int
+    rejects: Rejects
+    listed: Path | None
+
+    def result(self, entry_id: int | None, **counts: Any) -> ImportResult:
+        """What became of it."""
+        how, rejects = self.sieve.understanding.how, self.rejects
+        told = {"rejected": rejects.count, "how": how, "errors": rejects.errors, "rejects_file": self.listed}
+        return ImportResult(entry_id, self.request.kind, **{"accepted": self.good, "unchanged": 0, **told, **counts})
+
+
+def _checked(request: Request, sieve: Sieve, header: Sequence[str]) -> _Work:
+    """Tell good rows from bad ones.
+
+    Raises:
+        InputError: There are no rows at all.
+        CheckFailed: `strict`, and a row was refused.
+    """
+    rejects = Rejects(sieve.folder / "rejects.csv")
+    rejects.write(sieve.refused(), header)
+    listed = rejects.hand_over(request.rejects)
+    good = sieve.count()
+    if not good and not rejects.count:
+        raise InputError("the file has a header but no rows", place=request.name, remedy="Export it again")
+    if request.strict:
+        rejects.none_allowed(request.name, good, listed)
+    return _Work(request, sieve, good, rejects, listed)
 
 
 def go_on(actor: Actor, entry: Import, progress: Progress) -> ImportResult:
@@ -134,16 +105,20 @@ def go_on(actor: Actor, entry: Import, progress: Progress) -> ImportResult:
     Raises:
         StateError: It is not one, or somebody is going on with it already.
     """
-    _claim(entry)
-    folder = root().parent / str(entry.staged)
-    plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    with staging.engine(folder, threads=1) as engine:
+    folder = folder_of(entry)
+    with claimed(entry), staging.engine(folder, threads=1) as engine:
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         staged = staging.load(engine, StagedFile.restore(plan["file"]), folder)
         understanding = Understanding.restore(plan["understanding"], FIELDS[entry.kind])
         sieve = Sieve(staged, understanding, entry.kind, folder, date.fromisoformat(plan["today"]))
-        merge = Merge(sieve, entry.id, entry.actor, plan["good"], entry.cursor, entry.accepted, entry.changed)
+        done = {name: getattr(entry, name) for name in ("cursor", "accepted", "changed", "kept", "replaced")}
+        merge = Merge(sieve, entry.id, entry.actor, plan["good"], plan["overwrite"], **done)
         _run(merge, progress)
-    return _finished(actor, entry, merge, folder)
+        rejected, how = entry.rejected, told_of(entry)
+        entry_id = _finish(actor, entry, merge)
+    return ImportResult(
+        entry_id, entry.kind, rejected=rejected, how=how, errors=[], rejects_file=None, **merge.counts()
+    )
 
 
 def _sifted(request: Request, source: Table | Reading, engine: Any, folder: Path) -> Sieve:
@@ -158,39 +133,17 @@ def _sifted(request: Request, source: Table | Reading, engine: Any, folder: Path
     return Sieve(staged, understood, request.kind, folder, config.today())
 
 
-def _take_customers(request: Request, sieve: Sieve, rejects: Rejects, good: int, listed: Path | None) -> ImportResult:
-    how = sieve.understanding.how
+def _take_customers(work: _Work) -> ImportResult:
+    request, sieve, good = work.request, work.sieve, work.good
+    merge = Merge(sieve, None, request.actor.name, good, request.overwrite)
     if request.dry_run or not good:
-        merge = Merge(sieve, None, request.actor.name, good)
         merge.run(request.progress)
-        return _result(request, None, merge, rejects, how, listed)
-    write_plan(sieve, good)
-    entry = _enter(request, how, good, rejects, sieve.folder)
-    merge = Merge(sieve, entry.id, request.actor.name, good)
+        return work.result(None, **merge.counts())
+    write_plan(sieve, good, overwrite=request.overwrite)
+    entry = _enter(work)
+    merge.entry_id = entry.id
     _run(merge, request.progress)
-    finished = _finished(request.actor, entry, merge, sieve.folder, request.overrules)
-    return _result(request, finished.import_id, merge, rejects, how, listed)
-
-
-def _result(
-    request: Request,
-    entry_id: int | None,
-    merge: Merge,
-    rejects: Rejects,
-    how: dict[str, Any],
-    listed: Path | None,
-) -> ImportResult:
-    return ImportResult(
-        entry_id,
-        request.kind,
-        merge.accepted,
-        merge.unchanged,
-        rejects.count,
-        how,
-        rejects.errors,
-        listed,
-        merge.changed,
-    )
+    return work.result(_finish(request.actor, entry, merge), **merge.counts())
 
 
 def _run(merge: Merge, progress: Progress) -> None:
@@ -209,72 +162,73 @@ def _run(merge: Merge, progress: Progress) -> None:
         raise
 
 
-def _enter(request: Request, how: dict[str, Any], good: int, rejects: Rejects, folder: Path) -> Import:
+def _enter(work: _Work) -> Import:
     """Enter an import of customers as running.
 
     Raises:
         StateError: Another one is.
     """
+    folder, name = work.sieve.folder, work.request.name
     try:
-        with transaction() as work:
-            _none_running(request.name)
-            entry = _entry(request, how, rejects)
-            entry.state, entry.total, entry.accepted = "running", good, 0
+        with transaction() as act:
+            none_running(name)
+            entry = _entry(work)
+            entry.state = "running"
             entry.lease_until = clock.now() + LEASE
             entry.staged = f"{folder.parent.name}/{folder.name}"
-            work.session.add(entry)
+            act.session.add(entry)
     except IntegrityError as error:
         raise StateError(
-            "somebody else has just begun to import customers", place=request.name, remedy="Wait until that is done"
+            "somebody else has just begun to import customers", place=name, remedy="Wait until that is done"
         ) from error
     return entry
 
 
-def _entry(request: Request, how: dict[str, Any], rejects: Rejects) -> Import:
+def _entry(work: _Work) -> Import:
+    request = work.request
     return Import(
         kind=request.kind,
         filename=request.name[:255],
         sha256=request.sha256,
         importer=request.importer,
-        reading={**how, _AFTER: _mark_of(request.overrules, 0)},
+        reading=with_mark(work.sieve.understanding.how, request),
         actor=request.actor.name,
         at=clock.now(),
+        total=work.good,
         accepted=0,
         unchanged=0,
-        rejected=rejects.count,
+        rejected=work.rejects.count,
         upload=request.upload or None,
+        repeat=request.repeat,
     )
 
 
-def _finished(
-    actor: Actor, entry: Import, merge: Merge, folder: Path, overrules: Overrules | None = None
-) -> ImportResult:
-    """Close an import of which all is taken over. One that changed nothing is none."""
+def _finish(actor: Actor, entry: Import, merge: Merge) -> int | None:
+    """Close an import of which all is taken over; its number. One that changed nothing is none."""
+    folder = merge.sieve.folder
     entry_id: int | None = entry.id
     kept = keep_rejects(folder, entry.id)
     with transaction() as work:
         work.session.refresh(entry)
         if merge.accepted:
             entry.state, entry.staged, entry.lease_until, entry.rejects = "done", None, None, kept
-            if overrules is not None:
-                entry.reading = {**entry.reading, _AFTER: _mark_of(overrules, _customers())}
+            entry.reading = marked_done(entry)
             _tell(work, actor, entry)
         else:
             entry_id = None
             work.session.delete(entry)
-    rejected, how = entry.rejected, entry.reading
     shutil.rmtree(folder, ignore_errors=True)
     if entry_id is None and kept:
         (root().parent / kept).unlink(missing_ok=True)
-    return ImportResult(entry_id, "customers", merge.accepted, merge.unchanged, rejected, how, [], None, merge.changed)
+    return entry_id
 
 
-def _take_facts(request: Request, sieve: Sieve, rejects: Rejects, good: int, listed: Path | None) -> ImportResult:
+def _take_facts(work: _Work) -> ImportResult:
     """Write orders or touches to a file of the order store, durably, then name it in a committed import."""
-    how = sieve.understanding.how
+    request, sieve, good = work.request, work.sieve, work.good
     if request.dry_run or not good:
-        return ImportResult(None, request.kind, good, 0, rejects.count, how, rejects.errors, listed)
-    how = {**how, "customers_not_in_base": strangers(sieve)}
+        return work.result(None)
+    sieve.understanding.how["customers_not_in_base"] = strangers(sieve)
     rows = sieve.folder / "rows.parquet"
     sieve.staged.engine.execute(
         f"COPY ({fact_rows(sieve)}) TO '{str(rows).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, {_PACKED})"
@@ -282,19 +236,19 @@ def _take_facts(request: Request, sieve: Sieve, rejects: Rejects, good: int, lis
     request.progress(good, good)
     name = store().take(request.kind, rows)
     try:
-        with transaction() as work:
-            entry = _entry(request, how, rejects)
-            entry.fact_file, entry.total, entry.accepted = name, good, good
-            work.session.add(entry)
-            work.session.flush()
+        with transaction() as act:
+            entry = _entry(work)
+            entry.fact_file, entry.accepted = name, good
+            act.session.add(entry)
+            act.session.flush()
             entry.rejects = keep_rejects(sieve.folder, entry.id)
-            _tell(work, request.actor, entry)
+            _tell(act, request.actor, entry)
             entry_id = entry.id
-    except IntegrityError as error:
+    except IntegrityError as error:  # the file that it wrote is named by nothing, and is swept
         raise StateError(
             "somebody else has just imported the same file", place=request.name, remedy="There is nothing to do"
         ) from error
-    return ImportResult(entry_id, request.kind, good, 0, rejects.count, how, rejects.errors, listed)
+    return work.result(entry_id)
 
 
 def _tell(work: Any, actor: Actor, entry: Import) -> None:
@@ -309,53 +263,3 @@ def _tell(work: Any, actor: Actor, entry: Import) -> None:
         rejected=entry.rejected,
     )
     work.emit(ImportFinished(entry.id, entry.kind, entry.accepted, entry.rejected))
-
-
-def _none_running(name: str) -> None:
-    """Let pass if no import of customers is under way or interrupted.
-
-    Raises:
-        StateError: One is.
-    """
-    entry = db.session.scalar(sa.select(Import).where(Import.kind == "customers", Import.state == "running"))
-    if entry is None:
-        return
-    done, since = entry.accepted + entry.unchanged, f"{entry.at:%Y-%m-%d %H:%M} UTC"
-    how_far = f"{done:,} of {entry.total or 0:,} rows are done"
-    if entry.lease_until is not None and entry.lease_until > clock.now():
-        raise StateError(
-            f"{entry.actor} is importing customers from {entry.filename} since {since}; {how_far}",
-            place=name,
-            remedy="Wait until that is done",
-        )
-    raise StateError(
-        f"import {entry.id} of {entry.filename}, begun by {entry.actor} at {since}, was interrupted; {how_far}",
-        place=name,
-        remedy=f"Go on with it (pilot import --resume {entry.id}) or undo it (pilot import --undo {entry.id}) first",
-    )
-
-
-def _claim(entry: Import) -> None:
-    now = clock.now()
-    with transaction() as work:
-        told: Any = work.session.execute(
-            sa.update(Import)
-            .where(Import.id == entry.id, Import.state == "running", Import.lease_until <= now)
-            .values(lease_until=now + LEASE)
-        )
-        if not told.rowcount:
-            running = entry.state == "running"
-            raise StateError(
-                f"import {entry.id} is being worked on" if running else f"import {entry.id} is {entry.state}",
-                remedy="Wait until that is done" if running else "Only an interrupted import can be gone on with",
-            )
-        work.session.refresh(entry)
-
-
-def _hand_over(rejects: Rejects, request: Request) -> Path | None:
-    """A copy of the refused rows where the person wants it."""
-    if request.rejects is None or not rejects.count:
-        return None
-    request.rejects.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(rejects.path, request.rejects)
-    return request.rejects

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +24,7 @@ from pilot.customers.bulk import (
     look_up_between,
     update_many,
 )
+from pilot.customers.intake.lease import LEASE
 from pilot.customers.intake.sieve import Sieve
 from pilot.customers.intake.staging import fetched, keep
 from pilot.customers.models import Customer, CustomerChange, Import
@@ -31,8 +32,6 @@ from pilot.db import db, transaction
 from pilot.errors import StateError
 
 PAGE = 20_000
-LEASE = timedelta(minutes=5)
-"""An import that says nothing for so long was interrupted."""
 _COMPARED = 500
 """Rows that are compared as one text, and one by one only where the texts differ."""
 _ASKED = 5_000
@@ -53,19 +52,29 @@ class Merge:
         entry_id: The import; None to find out only what would happen.
         actor: Who is named in the changes.
         good: How many good rows there are.
+        overwrite: Whether the file's word is taken even where staff filled in another.
         cursor: The last customer number that is done.
         accepted: Rows taken over so far; of these `changed` stood in the base already.
         unchanged: Rows that stood there just so.
+        kept: Values that staff filled in and the file tells otherwise: they stand.
+        replaced: Such values that were overwritten.
     """
 
     sieve: Sieve
     entry_id: int | None
     actor: str
     good: int
+    overwrite: bool = False
     cursor: str | None = None
     accepted: int = 0
     changed: int = 0
     unchanged: int = 0
+    kept: int = 0
+    replaced: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """What became of the rows so far."""
+        return {name: getattr(self, name) for name in ("accepted", "changed", "unchanged", "kept", "replaced")}
 
     def run(self, progress: Progress) -> None:
         """Take over all rows behind the cursor.
@@ -92,10 +101,11 @@ class Merge:
     def _compare(self) -> int | None:
         """Put the numbers of customers that differ into the table `differing`; how many, or None for all rows.
 
-        A row whose fingerprint stands in the base is just as it was and is not looked at again.
+        A row whose fingerprint stands in the base is just as it was and is not looked at again, unless what staff put in
+        its place since is to be overwritten.
         """
         standing = db.session.scalar(sa.select(sa.func.count()).select_from(Customer)) or 0
-        if not standing:
+        if not standing or self.overwrite:
             return None
         engine = self.sieve.staged.engine
         query, parameters = self._behind(f"{self.sieve.value('ref')} AS ref, {self._fingerprint()} AS digest")
@@ -196,25 +206,44 @@ class Merge:
         return found
 
     def _change(self, rows: Sequence[tuple[Any, ...]], standing: Mapping[str, Mapping[str, Any]], now: datetime) -> int:
-        """Correct the customers that differ; how many. An empty cell does not erase what a person filled in."""
+        """Correct the customers that differ; how many."""
         updates: list[tuple[Any, ...]] = []
         changes: list[dict[str, Any]] = []
+        released: list[dict[str, Any]] = []
         for row in rows:
             old = standing[row[0]]
             new = dict(zip(self._fields, row[1:-1], strict=True))
-            for name in old["by_hand"]:
-                if name in new and not new[name]:
-                    new[name] = old[name]
+            kept, replaced = self._leave(old, new)
             after = {name: value for name, value in new.items() if value != old[name]}
             if after:
-                updates.append((*new.values(), row[-1], old["id"]))
+                # Without its fingerprint the row is looked at again, and says again what it left.
+                updates.append((*new.values(), "" if kept else row[-1], old["id"]))
                 before = {name: old[name] for name in after}
-                changes.append({"customer_id": old["id"], "before": before, "after": after})
+                changes.append({"customer_id": old["id"], "before": before, "after": after, "by_hand": replaced})
+            if replaced:
+                released.append({"id": old["id"], "by_hand": [name for name in old["by_hand"] if name not in replaced]})
         if changes and self.entry_id is not None:
             update_many(Customer, (*self._fields, "digest"), updates, import_id=self.entry_id, updated_at=now)
             same = {"import_id": self.entry_id, "at": now, "actor": self.actor}
             db.session.execute(sa.insert(CustomerChange), [{**change, **same} for change in changes])
+        if released and self.entry_id is not None:
+            db.session.execute(sa.update(Customer), released)
         return len(changes)
+
+    def _leave(self, old: Mapping[str, Any], new: dict[str, Any]) -> tuple[int, list[str]]:
+        """Leave in a row what staff filled in, unless told to overwrite it; an empty cell never does.
+
+        Returns:
+            How many values stand that the file tells otherwise, and the fields that are overwritten.
+        """
+        filled = [name for name in old["by_hand"] if name in new and new[name] != old[name]]
+        disputed = [name for name in filled if new[name]]
+        replaced = disputed if self.overwrite else []
+        new |= {name: old[name] for name in filled if name not in replaced}
+        kept = len(disputed) - len(replaced)
+        self.kept += kept
+        self.replaced += len(replaced)
+        return kept, replaced
 
     def _note_unchanged(self) -> None:
         with transaction():
@@ -231,13 +260,7 @@ class Merge:
         told: Any = db.session.execute(
             sa.update(Import)
             .where(*where)
-            .values(
-                cursor=cursor,
-                accepted=self.accepted,
-                changed=self.changed,
-                unchanged=self.unchanged,
-                lease_until=clock.now() + LEASE,
-            )
+            .values(cursor=cursor, lease_until=clock.now() + LEASE, **self.counts())
             .execution_options(synchronize_session=False)
         )
         if not told.rowcount:

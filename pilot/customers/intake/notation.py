@@ -14,10 +14,10 @@ from datetime import date
 from functools import lru_cache
 
 _MONEY_SIGNS = re.compile(r"^(?:[A-Z]{3}|[€$£]|zł)?\s*(.*?)\s*(?:[A-Z]{3}|[€$£]|zł)?$")
-_BLANKS = re.compile(r"[\s']")
+_GROUPING = re.compile(r"[\s'’]")
 _BODY = {
-    ",": re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?|,[0-9]+"),
-    ".": re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"),
+    ",": re.compile(r"(?:[0-9]{1,3}([\s'’.])[0-9]{3}(?:\1[0-9]{3})*|[0-9]+)(?:,[0-9]+)?|,[0-9]+"),
+    ".": re.compile(r"(?:[0-9]{1,3}([\s'’,])[0-9]{3}(?:\1[0-9]{3})*|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"),
 }
 _PLAIN = {",": re.compile(r"-?[0-9]+(?:,[0-9]+)?"), ".": re.compile(r"-?[0-9]+(?:\.[0-9]+)?")}
 """What most values look like; the long way round is for the others."""
@@ -29,14 +29,14 @@ _YEAR_LAST = re.compile(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4})" + _TIME)
 
 
 def _bare(text: str) -> tuple[str, str]:
-    """Sign and digits with separators, without currency and blanks: `€ -1 234,50` gives (`-`, `1234,50`)."""
+    """Sign and digits with separators, without currency: `€ -1 234,50` gives (`-`, `1 234,50`)."""
     found = _MONEY_SIGNS.match(text.strip())
-    body = _BLANKS.sub("", found[1] if found else text)
+    body = found[1] if found else text
     if body.startswith("(") and body.endswith(")"):
-        return "-", body[1:-1]
+        return "-", _MONEY_SIGNS.sub(r"\1", body[1:-1].strip())
     if body.startswith(("-", "−")):
-        return "-", _MONEY_SIGNS.sub(r"\1", body[1:])
-    return ("-", body[:-1]) if body.endswith("-") else ("", body.removeprefix("+"))
+        return "-", _MONEY_SIGNS.sub(r"\1", body[1:].strip())
+    return ("-", body[:-1].strip()) if body.endswith("-") else ("", body.removeprefix("+").strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Numbers:
         for text, count in Counter(texts).items():
             votes[_decimal_of(text)] += count
         if votes[","] == votes["."]:
-            return cls(likely, evident=not votes["either"])
+            return cls(likely, evident=not votes["either"] and not votes[likely])
         return cls("," if votes[","] > votes["."] else ".", evident=True)
 
     def read(self, text: str) -> str | None:
@@ -69,7 +69,7 @@ class Numbers:
         if not _BODY[self.decimal].fullmatch(body):
             return None
         grouping = "." if self.decimal == "," else ","
-        digits = body.replace(grouping, "").replace(self.decimal, ".")
+        digits = _GROUPING.sub("", body).replace(grouping, "").replace(self.decimal, ".")
         return f"{sign}{'0' if digits.startswith('.') else ''}{digits}"
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class Numbers:
 
 def _decimal_of(text: str) -> str:
     """The sign that must be the decimal one in this value, `either` where it could be both, else nothing."""
-    body = _bare(text)[1]
+    body = _GROUPING.sub("", _bare(text)[1])
     comma, point = body.count(","), body.count(".")
     if comma and point:
         last = "," if body.rfind(",") > body.rfind(".") else "."
@@ -109,7 +109,8 @@ class Days:
         """
         votes: Counter[str] = Counter()
         shapes: Counter[str] = Counter()
-        for text, count in Counter(texts).items():
+        counted = Counter(texts)
+        for text, count in counted.items():
             if found := _YEAR_LAST.fullmatch(text):
                 first, sign, second = int(found[1]), found[2], int(found[3])
                 shapes[f"last{sign}"] += count
@@ -119,7 +120,7 @@ class Days:
         shape = shapes.most_common(1)[0][0] if shapes else "first-"
         sign = shape.removeprefix("last").removeprefix("first")
         if shape.startswith("first"):
-            return cls("year", sign.join(("yyyy", "mm", "dd")), evident=bool(shapes))
+            return cls("year", sign.join(("yyyy", "mm", "dd")), evident=bool(shapes) or not counted)
         month_first = votes["month"] > votes["day"]
         pattern = sign.join(("mm", "dd", "yyyy") if month_first else ("dd", "mm", "yyyy"))
         return cls("month" if month_first else "day", pattern, evident=votes["month"] != votes["day"])

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ SHOWN = 6
 """So many rows are shown."""
 _LOOKED_AT = 400
 """So many rows are searched for a value that shows how the file is written."""
-
+MOST_READ = 5_000
+"""So many rows are read of what Python reads row by row; of files of lines, as many as `uploads.BEGINNING` holds."""
 
 _TELLING_DAY = re.compile(r"[0-9]{4}|(1[3-9]|[23][0-9])[-/.]|[0-9]{1,2}[-/.](1[3-9]|[23][0-9])[-/.]")
 """Days that can be read one way only."""
@@ -63,7 +65,8 @@ class Preview:
         samples: By field, the first value that is not empty, as the source has it.
         evidence: A value that shows the decimal sign, one that shows the order of days, one with a letter that shows
             the encoding; by `numbers`, `days`, `encoding`, where there is such a value among the first rows.
-        rows: The number of rows in all.
+        rows: The number of rows that were looked at.
+        whole: Whether these are all.
         raw: Line and cells of the first rows.
         seen: Line and, by field, the values of the same rows as understood; a fault of the whole row under "".
         derived: Whether an importer makes the rows out of the file by rules of its own, so that nothing can be mapped.
@@ -80,6 +83,7 @@ class Preview:
     samples: Mapping[str, str] = field(default_factory=dict)
     evidence: Mapping[str, str] = field(default_factory=dict)
     rows: int = 0
+    whole: bool = True
     raw: Sequence[tuple[int, Sequence[str]]] = ()
     seen: Sequence[tuple[int, Mapping[str, Seen]]] = ()
     derived: bool = False
@@ -92,17 +96,26 @@ class Preview:
 
 
 def source_of(upload: Upload, overrules: Overrules) -> Table | Reading:
-    """What is to be taken in, opened.
+    """The beginning of what is to be taken in, opened: a page waits for it. The job that takes it in looks at it all.
 
     Raises:
         InputError: It cannot be read.
     """
     if upload.source:
-        return read_query(upload.source, upload.kind)
+        return _first(read_query(upload.source, upload.kind))
     if upload.path is None:
         raise InputError("this file has been taken over already", place=upload.name, remedy="Upload it again")
     importer: Importer = opened(upload.kind, upload.path, overrules)
-    return importer.read(upload.path, upload.kind)
+    return _first(importer.read(upload.beginning() if importer.line_by_line else upload.path, upload.kind))
+
+
+def _first(source: Table | Reading) -> Table | Reading:
+    """The first rows of a source that Python reads one by one; the data engine splits text by itself."""
+    if isinstance(source, Reading):
+        return replace(source, rows=islice(source.rows, MOST_READ))
+    if source.text is not None:
+        return source
+    return replace(source, records=lambda: islice(source.records(), MOST_READ), parquet=None)
 
 
 def as_found(upload: Upload) -> Table | Reading | None:
@@ -123,7 +136,7 @@ def found_digest(upload: Upload, seen: Preview) -> str:
 
 
 def look(upload: Upload, overrules: Overrules, *, digest: str = "", source: Table | Reading | None = None) -> Preview:
-    """Read it through and show how it is understood. What cannot be read is told, not raised.
+    """Read its beginning and show how it is understood. What cannot be read is told, not raised.
 
     Args:
         upload: The file or source.
@@ -136,7 +149,10 @@ def look(upload: Upload, overrules: Overrules, *, digest: str = "", source: Tabl
         source = source or source_of(upload, replace(overrules, columns={}))
         if digest and digest != digest_of(source.header):
             overrules = replace(overrules, columns={})
-        with tempfile.TemporaryDirectory(prefix="taking-", dir=_root()) as name, staging.engine(Path(name)) as engine:
+        with (
+            tempfile.TemporaryDirectory(prefix="taking-", dir=_root()) as name,
+            staging.engine(Path(name), threads=1) as engine,
+        ):
             return _looked(upload, source, overrules, staging.stage(engine, source, Path(name), upload.name))
     except InputError as error:
         return Preview(overrules, error=error)
@@ -167,6 +183,7 @@ def _looked(upload: Upload, source: Table | Reading, overrules: Overrules, stage
         _samples(rows, places),
         _evidence(rows, understood, header),
         staged.rows,
+        not upload.cut and (staged.rows < MOST_READ or getattr(source, "text", None) is not None),
         [(line, original) for line, _, original, _ in rows[:SHOWN]],
         _seen(rows[:SHOWN], understood),
         isinstance(source, Reading),

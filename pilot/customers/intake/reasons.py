@@ -1,4 +1,4 @@
-"""Why rows are refused, in the reader's language: the checks say it in English, for files and terminals."""
+"""Why rows and undoing are refused, in the reader's language: the checks say it in English, for files and terminals."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _TOLD = (
     N_("a touch is one of %(names)s"),
     N_("this is not a day"),
     N_("is not a day written %(pattern)s"),
+    N_("it lies before %(day)s; correct the date"),
     N_("it lies in the future, today is %(day)s; correct the date, or import the row once it has happened"),
     N_("this is not a number"),
     N_("is not a number with a decimal comma"),
@@ -36,6 +37,17 @@ _TOLD = (
     N_("the row has %(found)s columns, the header has %(width)s"),
     N_("a quotation mark within a quoted cell is not doubled"),
     N_("a quotation mark was opened and not closed"),
+    N_("a quotation mark was opened and not closed within %(number)s characters"),
+    N_("the line is longer than %(number)s characters"),
+    N_("the row is longer than %(number)s characters"),
+    N_("import %(number)s was undone already"),
+    N_("import %(number)s is still running"),
+    N_("import %(number)s changed %(customers)s of the same customers later"),
+    N_("a customer that import %(number)s brought is part of a pilot or has been surveyed"),
+    N_("There is nothing to do"),
+    N_("Wait until it is done, then undo it"),
+    N_("Undo import %(number)s first"),
+    N_("Those customers must stay; correct them by a new import instead"),
 )
 _LINES = N_("lines %(first)s to %(last)s were read as one row")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from pilot.customers.cells import inert, unmarked
 from pilot.customers.importers import Record, RowError, Table
-from pilot.errors import InputError
+from pilot.errors import CheckFailed
 
 ERRORS_KEPT = 20
 _OWN = ("refused line", "refused column", "refused value", "refused because")
@@ -44,18 +46,26 @@ class Rejects:
                 self._keep(error)
                 writer.writerow(_told(error))
 
+    def hand_over(self, to: Path | None) -> Path | None:
+        """Copy them to where the person wants them, who alone may read them there; where, None if there are none."""
+        if to is None or not self.count:
+            return None
+        to.parent.mkdir(parents=True, exist_ok=True)
+        copy_private(self.path, to)
+        return to
+
     def none_allowed(self, place: str, good: int, listed: Path | None) -> None:
         """Let pass a file without refused rows.
 
         Raises:
-            InputError: There is one.
+            CheckFailed: There is one.
         """
         if not self.count:
             return
         first = self.errors[0]
         what = f"{first.column} {first.value!r}: " if first.column else ""
         where = f" (all refused rows: {listed})" if listed is not None else ""
-        raise InputError(
+        raise CheckFailed(
             f"{what}{first.reason}. {self.count:,} of {good + self.count:,} rows cannot be taken over, so none is",
             place=f"{place}, line {first.line}",
             remedy=f"Correct the file{where}, or take the good rows by importing without --strict",
@@ -65,6 +75,17 @@ class Rejects:
         self.count += 1
         if len(self.errors) < ERRORS_KEPT:
             self.errors.append(error)
+
+
+def copy_private(source: Path, to: Path) -> None:
+    """Copy a file that holds data of people: only its owner may read the copy, whatever stood there before."""
+    with source.open("rb") as read, open(to, "wb", opener=_privately) as written:
+        os.fchmod(written.fileno(), 0o600)
+        shutil.copyfileobj(read, written)
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _told(error: RowError) -> Sequence[object]:

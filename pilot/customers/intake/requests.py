@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pilot.accounts.service import Actor
 from pilot.customers.importers import RowError
@@ -28,6 +28,8 @@ class ImportResult:
         errors: The first refusals.
         rejects_file: Where all of them are written, if they are.
         changed: Those of the rows taken over that changed a customer there already was.
+        kept: Values that staff filled in and the file tells otherwise: they stand.
+        replaced: Such values that were overwritten, because that was asked for.
     """
 
     import_id: int | None
@@ -39,10 +41,24 @@ class ImportResult:
     errors: list[RowError]
     rejects_file: Path | None
     changed: int = 0
+    kept: int = 0
+    replaced: int = 0
 
 
 def silent(done: int, total: int) -> None:
     """Let progress pass unheard."""
+
+
+class Asked(TypedDict, total=False):
+    """How something is to be taken in; what is not said is as in `Request`."""
+
+    overrules: Overrules
+    strict: bool
+    dry_run: bool
+    overwrite: bool
+    rejects: Path | None
+    progress: Progress
+    upload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +71,14 @@ class Request:
         name: What people call the source: a file name, or the name of a database.
         importer: Key of the importer.
         sha256: Hash of the file; empty for a source that is none, which is known by its rows.
-        upload: The upload whose order this is, so that it is never carried out twice; empty elsewhere.
-        overrules: What is not to be found out.
-        strict: Whether one refused row refuses the whole.
-        dry_run: Whether nothing is written.
-        rejects: Where the person wants the refused rows.
+        overrules: What else of the source is known and not to be found out.
+        strict: Take all rows or none; else the good ones are taken and the bad ones refused.
+        dry_run: Only say what would happen.
+        overwrite: Take the source's word even where staff filled in another.
+        rejects: Where to write refused rows with their reasons, as CSV; the file is made with the first of them.
         progress: Hears how many rows are done, and of how many.
+        upload: The upload whose order this is, so that it is never carried out twice; empty elsewhere.
+        repeat: How often these very facts had been taken in before.
     """
 
     actor: Actor
@@ -71,9 +89,11 @@ class Request:
     overrules: Overrules = field(default_factory=Overrules)
     strict: bool = False
     dry_run: bool = False
+    overwrite: bool = False
     rejects: Path | None = None
     progress: Progress = silent
     upload: str = ""
+    repeat: int = 0
 
 
 def digest_of(path: Path) -> str:

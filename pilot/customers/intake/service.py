@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Unpack
 
 import sqlalchemy as sa
 
 from pilot.accounts.service import Actor
 from pilot.customers.intake import imports as intake
+from pilot.customers.intake import undoing
 from pilot.customers.intake.merging import Progress
 from pilot.customers.intake.opening import opened
 from pilot.customers.intake.queries import read_query
-from pilot.customers.intake.requests import ImportResult, Request, check_rejects, digest_of, silent
+from pilot.customers.intake.requests import Asked, ImportResult, Request, check_rejects, digest_of, silent
 from pilot.customers.intake.understanding import Overrules
-from pilot.customers.intake.undoing import undo
+from pilot.customers.intake.undoing import UndoPreview
 from pilot.customers.models import Import
+from pilot.customers.people import listkeys
 from pilot.db import db
 from pilot.errors import NotFound
 
@@ -23,12 +26,14 @@ __all__ = [
     "KINDS",
     "ImportResult",
     "Overrules",
+    "UndoPreview",
     "import_file",
     "import_of",
     "import_source",
     "imports",
     "resume_import",
     "undo_import",
+    "undo_preview",
 ]
 
 KINDS = ("customers", "orders", "touches")
@@ -41,14 +46,9 @@ def import_file(
     *,
     mapping: dict[str, str] | None = None,
     importer: str | None = None,
-    overrules: Overrules | None = None,
-    strict: bool = False,
-    dry_run: bool = False,
-    rejects: Path | None = None,
-    progress: Progress = silent,
-    upload: str = "",
+    **asked: Unpack[Asked],
 ) -> ImportResult:
-    """Take a file into the base. The same file again changes nothing.
+    """Take a file into the base. The same file again changes nothing, unless the base has changed since.
 
     Orders and touches are taken in as one act. Customers are, page by page, in an import that can be gone on with
     where it was interrupted (`resume_import`) or undone (`undo_import`).
@@ -59,58 +59,39 @@ def import_file(
         path: The file.
         mapping: Their column by our field name, for columns that are not found by themselves.
         importer: Key of the importer; by default the one that recognises the file.
-        overrules: What else of the file is known and not to be found out.
-        strict: Take all rows or none; by default the good ones are taken and the bad ones refused.
-        dry_run: Only say what would happen.
-        rejects: Where to write refused rows with their reasons, as CSV; the file is made with the first of them.
-        progress: Hears how many rows are done, and of how many.
-        upload: The upload whose order this is.
+        asked: How, by the names of `Request`.
 
     Raises:
-        InputError: The file cannot be read, or `strict` and a row was refused. Nothing is taken over then.
+        InputError: The file cannot be read. Nothing is taken over then.
+        CheckFailed: `strict`, and a row was refused. Nothing is taken over then.
         StateError: Another import of customers is running or was interrupted, or somebody else imported the same
             file at the same moment.
     """
     actor.require("operations")
-    told = overrules or Overrules()
+    told = asked.get("overrules") or Overrules()
     if mapping:
         told = dataclasses.replace(told, columns={**told.columns, **mapping})
     chosen = opened(kind, path, told, importer)
-    sha256 = digest_of(path)
-    known = intake.earlier(kind, sha256)
-    if known is not None and not dry_run:
-        intake.check_reading(known, told)
-        return intake.same_again(known)
-    check_rejects(path, rejects)
-    request = Request(actor, kind, path.name, chosen.key, sha256, told, strict, dry_run, rejects, progress, upload)
-    return intake.take(request, chosen.read(path, kind))
+    check_rejects(path, asked.get("rejects"))
+    asked["overrules"] = told
+    request = Request(actor, kind, path.name, chosen.key, digest_of(path), **asked)
+    return intake.take(request, lambda: chosen.read(path, kind))
 
 
-def import_source(
-    actor: Actor,
-    kind: str,
-    source: str,
-    *,
-    overrules: Overrules | None = None,
-    strict: bool = False,
-    dry_run: bool = False,
-    rejects: Path | None = None,
-    progress: Progress = silent,
-    upload: str = "",
-) -> ImportResult:
+def import_source(actor: Actor, kind: str, source: str, **asked: Unpack[Asked]) -> ImportResult:
     """Take in what a configured database answers (`PILOT_SOURCES`), as `import_file` does a file.
 
     The same rows again change nothing, in whatever order they come.
 
     Raises:
         InputError: There is no such source or query, the database does not answer, or what `import_file` raises.
+        CheckFailed: As `import_file` raises it.
         StateError: As `import_file` raises it.
     """
     actor.require("operations")
-    told = overrules or Overrules()
-    told.check()
-    request = Request(actor, kind, source, "database", "", told, strict, dry_run, rejects, progress, upload)
-    return intake.take(request, read_query(source, kind))
+    request = Request(actor, kind, source, "database", "", **asked)
+    request.overrules.check()
+    return intake.take(request, lambda: read_query(source, kind))
 
 
 def resume_import(actor: Actor, import_id: int, *, progress: Progress = silent) -> ImportResult:
@@ -138,7 +119,20 @@ def undo_import(actor: Actor, import_id: int) -> int:
             made is part of a pilot.
     """
     actor.require("operations")
-    return undo(actor, import_of(import_id))
+    done = undoing.undo(actor, import_of(import_id))
+    listkeys.catch_up()  # who went is found by no search any more
+    return done
+
+
+def undo_preview(actor: Actor, import_id: int) -> UndoPreview:
+    """What `undo_import` would take with it now, exactly; nothing is changed.
+
+    Raises:
+        NotFound: There is no such import.
+        StateError: Undoing it would be refused, for the reason it says.
+    """
+    actor.require("operations")
+    return undoing.preview(import_of(import_id))
 
 
 def imports(limit: int = 50, before: int | None = None) -> list[Import]:

@@ -34,6 +34,8 @@ MEMORY_LIMIT = "512MB"
 THREADS = 4
 _LONGEST_LINE = 1 << 17
 """Bytes. Python's reader takes no longer cells, so longer lines are left to it."""
+_LONGEST_ROW = 1 << 18
+"""Characters in all cells. Written in UTF-8, or in JSON with a fault, it is a line that the engine takes."""
 _OWN = ("line", "fault", "cells")
 """The columns before the cells in a file that was written anew."""
 
@@ -260,9 +262,11 @@ def _table_rows(table: Table, path: Path) -> StagedFile:
         for record in table.records():
             cells = [text_of(cell) for cell in record.cells]
             fault = fault_of(record, width)
+            if sum(map(len, cells)) > _LONGEST_ROW:
+                fault, cells = f"the row is longer than {_LONGEST_ROW:,} characters", []
             if fault:
                 bare = [cell.removeprefix(TYPED) for cell in cells]
-                reason = json.dumps(["", ";".join(bare)[:200], fault])
+                reason = json.dumps([record.column, ";".join(bare)[:200], fault])
                 writer.writerow((record.line, reason, json.dumps(bare), *[""] * width))
             else:
                 typed = typed or any(cell.startswith(TYPED) for cell in cells)

@@ -55,7 +55,7 @@ class Overrules:
             raise InputError(f"{self.days!r} is no part of a day", remedy="What stands first is day, month or year")
         try:
             "".encode(self.encoding or "utf-8")
-        except LookupError:
+        except (LookupError, ValueError):
             raise InputError(
                 f"there is no encoding {self.encoding!r}",
                 remedy="It is utf-8, cp1250, cp1252 or iso8859-2, for instance",
@@ -289,7 +289,7 @@ def rows(table: Table, understanding: Understanding) -> Iterator[Row | RowError]
         cells = [text_of(cell) for cell in record.cells]
         bare = [cell.removeprefix(TYPED) for cell in cells]
         if fault := fault_of(record, width):
-            yield RowError(record.line, "", ";".join(bare)[:200], fault, bare)
+            yield RowError(record.line, record.column, ";".join(bare)[:200], fault, bare)
         else:
             yield _row(record.line, cells, bare, looked_at, table.header)
 

@@ -1,9 +1,10 @@
-"""Taking an import back, as one act."""
+"""Taking an import back, as one act, and saying beforehand what that will take with it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,13 +14,72 @@ from pilot import clock, config
 from pilot.accounts.service import Actor, record
 from pilot.customers.bulk import batches, update_many
 from pilot.customers.intake.fields import FIELDS
-from pilot.customers.models import Customer, CustomerChange, Import
-from pilot.db import transaction
+from pilot.customers.intake.lease import interrupted
+from pilot.customers.models import Completion, Customer, CustomerChange, Import, Movement
+from pilot.db import db, transaction
 from pilot.errors import StateError
 
 _FIELDS = tuple(known.name for known in FIELDS["customers"] if known.name != "ref")
 """What imports write of a customer."""
 _AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPreview:
+    """What undoing an import takes with it, exactly, as things stand.
+
+    Attributes:
+        import_id: The import.
+        kind: `customers`, `orders` or `touches`.
+        filename: What it took in.
+        gone: Customers it brought, who go.
+        restored: Customers it changed, who get values back from before.
+        by_hand: Values that staff filled in of those who go; they go too.
+        given_back: Values that staff had filled in and it overwrote; they come back.
+        movements: Movements between segments of those who go.
+        completions: Entries of the work list of those who go.
+        changes: Changes by people and other imports in the history of those who go.
+        facts: Rows of orders or touches that count no more.
+    """
+
+    import_id: int
+    kind: str
+    filename: str
+    gone: int = 0
+    restored: int = 0
+    by_hand: int = 0
+    given_back: int = 0
+    movements: int = 0
+    completions: int = 0
+    changes: int = 0
+    facts: int = 0
+
+
+def preview(entry: Import) -> UndoPreview:
+    """What undoing it would do.
+
+    Raises:
+        StateError: It would be refused, as `undo` says.
+    """
+    _check(db.session(), entry)
+    if entry.kind != "customers":
+        return UndoPreview(entry.id, entry.kind, entry.filename, facts=entry.accepted)
+    restored, given_back = 0, 0
+    for rows in _back(db.session(), entry):
+        restored += len(rows)
+        given_back += sum(len(row.given_back) for row in rows)
+    return UndoPreview(
+        entry.id,
+        entry.kind,
+        entry.filename,
+        gone=_count(_made_by(entry)),
+        restored=restored,
+        by_hand=_filled_in(entry),
+        given_back=given_back,
+        movements=_count(_made_by(entry).join(Movement, Movement.customer_id == Customer.id)),
+        completions=_count(_made_by(entry).join(Completion, Completion.customer_id == Customer.id)),
+        changes=_count(_made_by(entry).join(CustomerChange, CustomerChange.customer_id == Customer.id)),
+    )
 
 
 def undo(actor: Actor, entry: Import) -> int:
@@ -35,31 +95,46 @@ def undo(actor: Actor, entry: Import) -> int:
     try:
         with transaction() as work:
             work.session.refresh(entry, with_for_update=True)
-            _check(entry)
+            _check(work.session, entry)
             done = _customers(work.session, entry) if entry.kind == "customers" else entry.accepted
             entry.state, entry.undone_at, entry.undone_by = "undone", clock.now(), actor.name
             entry.fact_file = entry.staged = entry.lease_until = None
             record(actor, "import undone", f"import:{entry.id}", kind=entry.kind, file=entry.filename, rows=done)
             work.session.flush()
-    except IntegrityError as error:
-        raise StateError(
-            f"a customer that import {entry.id} brought is part of a pilot or has been surveyed",
-            remedy="Those customers must stay; correct them by a new import instead",
-        ) from error
+    except IntegrityError as error:  # somebody has drawn or surveyed one of them at this very moment
+        raise _held(entry) from error
     if staged:
         shutil.rmtree(config.current().data_dir / staged, ignore_errors=True)
     return done
 
 
-def _check(entry: Import) -> None:
+def _made_by(entry: Import) -> sa.Select[Any]:
+    return sa.select(Customer.id).where(Customer.created_by_import_id == entry.id)
+
+
+def _count(query: sa.Select[Any]) -> int:
+    return db.session.scalar(query.with_only_columns(sa.func.count())) or 0
+
+
+def _filled_in(entry: Import) -> int:
+    """Values that staff filled in of the customers it brought."""
+    filled = sa.select(Customer.by_hand).where(
+        Customer.created_by_import_id == entry.id, sa.cast(Customer.by_hand, sa.Text) != "[]"
+    )
+    return sum(map(len, db.session.scalars(filled)))
+
+
+def _check(session: sa.orm.Session, entry: Import) -> None:
     if entry.state == "undone":
         raise StateError(f"import {entry.id} was undone already", remedy="There is nothing to do")
-    if entry.state == "running" and entry.lease_until is not None and entry.lease_until > clock.now():
+    if entry.state == "running" and not interrupted(entry):
         raise StateError(f"import {entry.id} is still running", remedy="Wait until it is done, then undo it")
+    if entry.kind == "customers":
+        _check_later(session, entry)
+        _check_held(session, entry)
 
 
 def _customers(session: sa.orm.Session, entry: Import) -> int:
-    _check_later(session, entry)
     restored = _restore(session, entry)
     gone: Any = session.execute(
         sa.delete(Customer)
@@ -75,8 +150,8 @@ def _check_later(session: sa.orm.Session, entry: Import) -> None:
     Raises:
         StateError: One does; the newest is to be undone first.
     """
-    ours = sa.union_all(
-        sa.select(Customer.id).where(Customer.created_by_import_id == entry.id),
+    ours: sa.CompoundSelect[Any] = sa.union_all(
+        _made_by(entry),
         sa.select(CustomerChange.customer_id).where(CustomerChange.import_id == entry.id),
     )
     later = (
@@ -93,35 +168,69 @@ def _check_later(session: sa.orm.Session, entry: Import) -> None:
         )
 
 
+def _check_held(session: sa.orm.Session, entry: Import) -> None:
+    """Let pass if none of the customers it brought is held by what does not go with a customer, such as a sample.
+
+    Raises:
+        StateError: One is.
+    """
+    customers: Any = sa.inspect(Customer).local_table
+    for table in customers.metadata.tables.values():
+        for key in table.foreign_keys:
+            if key.column.table is not customers or key.ondelete == "CASCADE":
+                continue
+            holding = _made_by(entry).join(table, key.parent == Customer.id).limit(1)
+            if session.scalar(holding) is not None:
+                raise _held(entry)
+
+
+def _held(entry: Import) -> StateError:
+    return StateError(
+        f"a customer that import {entry.id} brought is part of a pilot or has been surveyed",
+        remedy="Those customers must stay; correct them by a new import instead",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """A customer as it was before the import; `given_back` are fields that staff had filled in."""
+
+    id: int
+    values: Sequence[Any]
+    given_back: Sequence[str]
+    by_hand: Sequence[str]
+
+
 def _restore(session: sa.orm.Session, entry: Import) -> int:
     """Give changed customers the values back that they had; how many."""
-    changes = sa.select(CustomerChange.customer_id, CustomerChange.before, CustomerChange.after).where(
-        CustomerChange.import_id == entry.id
-    )
     restored = 0
-    for batch in batches(session.execute(changes).all(), _AT_ONCE):
-        standing = {
-            row["id"]: row
-            for row in session.execute(
-                sa.select(Customer.id, *(getattr(Customer, name) for name in _FIELDS)).where(
-                    Customer.id.in_([change.customer_id for change in batch])
-                )
-            ).mappings()
-        }
-        rows = [
-            _earlier(standing[change.customer_id], change.before, change.after)
-            for change in batch
-            if change.customer_id in standing
-        ]
+    for rows in _back(session, entry):
         # Without its fingerprint a customer is compared field by field by the next import.
-        update_many(Customer, _FIELDS, rows, digest="", import_id=None, updated_at=clock.now())
+        values = [(*row.values, row.id) for row in rows]
+        update_many(Customer, _FIELDS, values, digest="", import_id=None, updated_at=clock.now())
+        if given_back := [{"id": row.id, "by_hand": row.by_hand} for row in rows if row.given_back]:
+            session.execute(sa.update(Customer), given_back)
         restored += len(rows)
     return restored
 
 
-def _earlier(now: Mapping[Any, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> Sequence[Any]:
-    values = {name: now[name] for name in _FIELDS}
-    for name, old in before.items():
-        if values[name] == after[name]:  # else a person has changed it since
-            values[name] = old
-    return (*values.values(), now["id"])
+def _back(session: sa.orm.Session, entry: Import) -> Iterator[list[_Back]]:
+    """The customers that get values back, some at a time."""
+    told = (getattr(CustomerChange, name) for name in ("customer_id", "before", "after", "by_hand"))
+    changes = sa.select(*told).where(CustomerChange.import_id == entry.id).order_by(CustomerChange.id)
+    columns = [getattr(Customer, name) for name in ("id", "by_hand", *_FIELDS)]
+    for batch in batches(session.execute(changes).all(), _AT_ONCE):
+        query = sa.select(*columns).where(Customer.id.in_([change.customer_id for change in batch]))
+        standing = {row["id"]: row for row in session.execute(query).mappings()}
+        found = (_earlier(standing[change.customer_id], change) for change in batch if change.customer_id in standing)
+        yield [row for row in found if row is not None]
+
+
+def _earlier(now: Mapping[Any, Any], change: Any) -> _Back | None:
+    """The customer before a change; None if a person has changed all of it since."""
+    back = [name for name in change.before if now[name] == change.after[name]]
+    if not back:
+        return None
+    values = [change.before[name] if name in back else now[name] for name in _FIELDS]
+    given_back = [name for name in change.by_hand if name in back]
+    return _Back(now["id"], values, given_back, sorted({*now["by_hand"], *given_back}))

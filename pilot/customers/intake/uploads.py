@@ -6,10 +6,12 @@ other by a job, so that a page never waits for a file, and an upload whose work 
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +24,9 @@ from pilot.errors import InputError, NotFound
 
 KEPT_DAYS = 3
 """An upload that nobody takes in is removed after so many days: it is full of people's data."""
+
+BEGINNING = 2 * 2**20
+"""Bytes that a first look reads of a file of lines: many thousand rows."""
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _BLOCK = 1 << 20
@@ -47,6 +52,35 @@ class Upload:
     def name(self) -> str:
         """What people call it."""
         return self.path.name if self.path is not None else self.source
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file as it was uploaded; 0 for a source."""
+        return self.path.stat().st_size if self.path is not None else 0
+
+    @property
+    def cut(self) -> bool:
+        """Whether `beginning` left something out."""
+        return self._beginning.is_file()
+
+    @property
+    def _beginning(self) -> Path:
+        return _folder(self.token) / "beginning" / self.name
+
+    def beginning(self) -> Path:
+        """The file where it is short, else a copy of its first lines, unpacked; only for files of lines.
+
+        Raises:
+            InputError: There is no file any more.
+        """
+        if self.path is None:
+            raise InputError("this file has been taken over already", place=self.name, remedy="Upload it again")
+        if not self.cut and (start := _first_lines(self.path)):
+            self._beginning.parent.mkdir(exist_ok=True)
+            draft = self._beginning.with_name(f"{secrets.token_hex(4)}.draft")
+            draft.write_bytes(start)
+            draft.replace(self._beginning)
+        return self._beginning if self.cut else self.path
 
     @property
     def rejects(self) -> Path:
@@ -78,6 +112,7 @@ class Upload:
         """Remove the file: what was taken over lies elsewhere."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+            shutil.rmtree(self._beginning.parent, ignore_errors=True)
 
 
 def keep(stream: IO[bytes], filename: str, kind: str) -> Upload:
@@ -140,6 +175,21 @@ def sweep() -> int:
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
     return removed
+
+
+def _first_lines(path: Path) -> bytes:
+    """The first whole lines of a file that is longer than what is looked at; nothing if it is not, or is damaged."""
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            start = file.read(BEGINNING + 1)
+    except (EOFError, OSError, zlib.error):
+        return b""  # to be said by whoever reads it
+    if len(start) <= BEGINNING:
+        return b""
+    end = start.rfind(b"\n") + 1
+    return start[: end + end % 2] if b"\x00" in start else start[:end]  # in UTF-16 a line feed is two bytes
 
 
 def _all() -> Iterator[Upload]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from flask_babel import gettext, lazy_gettext
 
+from pilot.customers.intake.lease import interrupted
 from pilot.customers.intake.understanding import ASSUMED
-from pilot.customers.intake.worker import interrupted
 from pilot.customers.models import Import
 from pilot.customers.wording import FIELD_NAMES
 
@@ -66,7 +66,10 @@ ENCODINGS = {
     "cp1250": "Windows-1250 (ą ć ę ł ż)",
     "cp1252": "Windows-1252 (à è ì ò ù)",
     "iso8859-2": "ISO 8859-2",
+    "cp852": "DOS 852 (ą ć ę ł ż)",
+    "cp850": "DOS 850 (à è ì ò ù)",
     "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16 LE",
 }
 """What can be said of the letters of a file; one who needs another says it on the command line."""
 

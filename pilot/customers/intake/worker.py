@@ -8,9 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pilot import clock, jobs
+from pilot import jobs
 from pilot.accounts.service import Actor
 from pilot.customers.intake import service, uploads
+from pilot.customers.intake.lease import busy_until, interrupted
 from pilot.customers.intake.requests import ImportResult
 from pilot.customers.intake.understanding import Overrules
 from pilot.customers.intake.uploads import Upload
@@ -21,8 +22,8 @@ from pilot.errors import InputError, PilotError, StateError
 log = logging.getLogger(__name__)
 
 JOB = "imports"
-TRY, TAKE, RESUME = "try", "take", "resume"
-"""What can be ordered: say what would happen, take over, go on with an interrupted import."""
+TRY, TAKE, RESUME, UNDO = "try", "take", "resume", "undo"
+"""What can be ordered: say what would happen, take over, go on with an interrupted import, take one back."""
 
 
 def give(actor: Actor, upload: Upload, what: str, overrules: Overrules, *, strict: bool = False) -> None:
@@ -45,26 +46,51 @@ def give_resumption(actor: Actor, entry: Import) -> Upload:
     actor.require("operations")
     if not interrupted(entry):
         raise StateError(f"import {entry.id} was not interrupted", remedy="There is nothing to go on with")
-    for upload in uploads.waiting():
-        order = upload.order or {}
-        if upload.token == entry.upload or order.get("import_id") == entry.id:
-            jobs.nudge(JOB)
-            return upload
-    upload = uploads.keep_source("", entry.kind)
-    upload.give_order({"what": RESUME, "actor": actor.name, "import_id": entry.id})
+    own = next((upload for upload in uploads.waiting() if upload.token == entry.upload), None)
+    return own or _give(actor, RESUME, entry)
+
+
+def give_undo(actor: Actor, entry: Import) -> Upload:
+    """Order an import to be taken back; a job does it, for at a million customers it takes minutes.
+
+    Returns:
+        Where its outcome will stand: what was undone, or why it was refused.
+
+    Raises:
+        StateError: It was undone already, or somebody works on it.
+    """
+    actor.require("operations")
+    if entry.state == "undone":
+        raise StateError(f"import {entry.id} was undone already", remedy="There is nothing to do")
+    if busy_until(entry) is not None:
+        raise StateError(f"import {entry.id} is still running", remedy="Wait until it is done, then undo it")
+    return _give(actor, UNDO, entry)
+
+
+def undo_ordered(entry: Import) -> Upload | None:
+    """The order to take an import back that waits or is being carried out."""
+    return _ordered(UNDO, entry)
+
+
+def _give(actor: Actor, what: str, entry: Import) -> Upload:
+    """The order of this kind for an import: the one that waits already, or a new one."""
+    upload = _ordered(what, entry)
+    if upload is None:
+        upload = uploads.keep_source("", entry.kind)
+        upload.give_order({"what": what, "actor": actor.name, "import_id": entry.id})
     jobs.nudge(JOB)
     return upload
 
 
-def interrupted(entry: Import) -> bool:
-    """Whether an import was begun, is not finished, and nobody works on it."""
-    return entry.state == "running" and (entry.lease_until is None or entry.lease_until <= clock.now())
+def _ordered(what: str, entry: Import) -> Upload | None:
+    asked = {"what": what, "import_id": entry.id}
+    return next((upload for upload in uploads.waiting() if asked.items() <= (upload.order or {}).items()), None)
 
 
 def begun(upload: Upload) -> Import | None:
     """The import that carries out this order, once it was entered."""
     order = upload.order or {}
-    if order.get("what") == RESUME:
+    if order.get("what") in (RESUME, UNDO):
         return db.session.get(Import, order["import_id"], populate_existing=True)
     query = sa.select(Import).where(Import.upload == upload.token).order_by(Import.id.desc()).limit(1)
     return db.session.scalar(query.execution_options(populate_existing=True))
@@ -72,7 +98,7 @@ def begun(upload: Upload) -> Import | None:
 
 def in_the_way(upload: Upload) -> Import | None:
     """Another import of customers that this one has to wait for."""
-    if upload.kind != "customers":
+    if upload.kind != "customers" or (upload.order or {}).get("what") == UNDO:
         return None
     entry = db.session.scalar(sa.select(Import).where(Import.kind == "customers", Import.state == "running"))
     return entry if entry is not None and entry.id != getattr(begun(upload), "id", None) else None
@@ -97,7 +123,7 @@ def _carried_out(upload: Upload) -> bool:
         log.info("import of %s waits: %s", upload.name, error)
         return False
     except PilotError as error:
-        outcome = {"error": {"reason": error.reason, "place": error.place, "remedy": error.remedy}}
+        outcome = _refused(error)
     except Exception:
         log.exception("import of %s failed", upload.name)  # said once, rather than tried for ever
         outcome = {"error": {"reason": "", "place": upload.name, "remedy": ""}}
@@ -109,6 +135,8 @@ def _carried_out(upload: Upload) -> bool:
 
 def _outcome(actor: Actor, upload: Upload, order: dict[str, Any]) -> dict[str, Any]:
     entry = begun(upload)
+    if order["what"] == UNDO:
+        return _undone(actor, entry)
     if entry is not None and entry.state == "running":
         return _told(service.resume_import(actor, entry.id))
     if entry is not None:  # it was done, but the word of it was lost
@@ -117,6 +145,20 @@ def _outcome(actor: Actor, upload: Upload, order: dict[str, Any]) -> dict[str, A
         raise InputError("this import is no more", remedy="All its rows stood in the base already")
     taken = _taken(actor, upload, order)
     return {"import_id": taken.import_id} if taken.import_id and taken.accepted else _told(taken)
+
+
+def _undone(actor: Actor, entry: Import | None) -> dict[str, Any]:
+    """Take an import back. A refusal is final: what stands against it does not go by itself."""
+    if entry is not None and entry.state != "undone":  # else it was done, but the word of it was lost
+        try:
+            service.undo_import(actor, entry.id)
+        except StateError as error:
+            return _refused(error)
+    return {}
+
+
+def _refused(error: PilotError) -> dict[str, Any]:
+    return {"error": {"reason": error.reason, "place": error.place, "remedy": error.remedy}}
 
 
 def _taken(actor: Actor, upload: Upload, order: dict[str, Any]) -> ImportResult:
@@ -141,6 +183,8 @@ def _told(taken: ImportResult) -> dict[str, Any]:
         "accepted": taken.accepted,
         "changed": taken.changed,
         "unchanged": taken.unchanged,
+        "kept": taken.kept,
+        "replaced": taken.replaced,
         "rejected": taken.rejected,
         "errors": [dataclasses.asdict(error) | {"cells": []} for error in taken.errors],
         "how": taken.how,

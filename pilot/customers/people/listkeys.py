@@ -115,7 +115,7 @@ def _batch(cursor: int) -> int | None:
         fitting(ListedCustomer.customer_id),
         ~sa.exists().where(Customer.id == ListedCustomer.customer_id),
     )
-    _forget(list(db.session.scalars(gone)))
+    forget(list(db.session.scalars(gone)))
     _write(db.session.execute(_DIFFERING.where(fitting(Customer.id))).all())
     return last
 
@@ -197,7 +197,8 @@ def _copy(row: Sequence[Any], fts: bool) -> tuple[Any, ...]:
     return (*plain, fold(name)[:64], fold(city)[:64], text)
 
 
-def _forget(gone: list[int]) -> None:
+def forget(gone: list[int]) -> None:
+    """Take customers out of the list and the search at once, in the caller's transaction."""
     if not gone:
         return
     if db.session.get_bind().dialect.name == "sqlite":

@@ -168,6 +168,8 @@ def _movements(whose: Customer) -> Iterator[Entry]:
         if moved.state in _STATES:
             details.append(str(_STATES[moved.state]))
         title = _("From %(before)s to %(after)s", before=before, after=after)
+        if moved.before == moved.after:
+            title = _("Stays in %(segment)s", segment=after)
         yield Entry(moved.at, "movement", title, tuple(details))
 
 

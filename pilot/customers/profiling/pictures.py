@@ -73,7 +73,7 @@ def _lorenz(concentration: dict[str, Any]) -> Picture:
         text = _("the best fifth: %(share)s", share=share(top))
         axes.annotate(text, (80, 1 - top), (-8, 4), textcoords="offset points", ha="right", weight="bold", color=WARN)
         axes.set_xlim(0, 100)
-        axes.set_ylim(min(0, *points), 1)
+        axes.set_ylim(0, 1)
         axes.xaxis.set_major_formatter(lambda value, _place: percent(value / 100))
         axes.yaxis.set_major_formatter(lambda value, _place: percent(value))
         axes.set_xlabel(_("Customers, from the least revenue to the most"))

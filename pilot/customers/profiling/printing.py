@@ -31,7 +31,7 @@ def _heads(summary: dict[str, Any]) -> str:
         f"  {'  of the last twelve months':<40} {summary['revenue_year']:>14,.0f}",
     ]
     if summary["share_of_top_fifth"] is not None:
-        lines.append(f"  {'  of that from the top fifth':<40} {summary['share_of_top_fifth']:>14.1%}")
+        lines.append(f"  {'  share of the top fifth':<40} {summary['share_of_top_fifth']:>14.1%}")
     lines.append(f"  {'Cost to serve of these months':<40} {summary['cost_year']:>14,.0f}")
     margin = f"Contribution at a margin of {summary['gross_margin']:.0%}"
     lines.append(f"  {margin:<40} {summary['contribution_year']:>14,.0f}")

@@ -28,8 +28,11 @@ def definition(key: str) -> dict[str, Any]:
     raise NotFound(f"there is no segment {key!r}", remedy="See the list of segments")
 
 
-def save(actor: Actor, changed: dict[str, Any], *, new: bool) -> None:
+def save(actor: Actor, changed: dict[str, Any], *, new: bool) -> int:
     """Put a segment in the place of the one with its key, or add it: last, but before one that takes everyone.
+
+    Returns:
+        How many customers in it got a movement because its handling has changed.
 
     Raises:
         InputError: Rule, channel or a setting does not fit; nothing is changed then.
@@ -42,7 +45,7 @@ def save(actor: Actor, changed: dict[str, Any], *, new: bool) -> None:
             standing.insert(len(standing) - closing, changed)
         else:
             standing[standing.index(definition(changed["key"]))] = changed
-        service.set_segments(actor, standing)
+        return service.set_segments(actor, standing)
 
 
 def move(actor: Actor, key: str, step: int) -> None:

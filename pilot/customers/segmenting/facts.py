@@ -98,13 +98,22 @@ class Facts:
             page = list(db.session.execute(query.where(crossing.customer_id > page[-1].customer_id)))
 
     def between(self, row: Any) -> dict[str, Any]:
-        """The facts of one crossing: for each column that a rule looked at, its value before and after."""
-        before = {**self._before(row), **(row.candidate_facts or {})}
-        return {
-            column.name: {"before": before[column.name], "after": _plain(getattr(row, f"now_{column.name}"))}
-            for key in (row.before, row.after)
-            for column in self._looked_at.get(key, [])
+        """The facts of one crossing: of the columns that the rules looked at those that changed, before and after.
+
+        A customer's own fields are always among them, for their values of before are not known. Where nothing changed,
+        the rules did: then all they looked at is told, as it is.
+        """
+        before, profile = {**self._before(row), **(row.candidate_facts or {})}, table_of(CustomerProfile)
+        seen = {column for key in (row.before, row.after) for column in self._looked_at.get(key, [])}
+        told = {
+            column: {"before": before[column.name], "after": _plain(getattr(row, f"now_{column.name}"))}
+            for column in self._columns
+            if column in seen
         }
+        changed = [
+            column for column, fact in told.items() if column.table is not profile or fact["before"] != fact["after"]
+        ]
+        return {column.name: told[column] for column in changed or told}
 
     def _before(self, row: Any) -> dict[str, Any]:
         prefix = "now" if self._earlier is None else "was"

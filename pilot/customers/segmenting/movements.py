@@ -72,14 +72,14 @@ def record(crossings: sa.Table, segments: Sequence[Segment], facts: Facts, as_of
     due = crossings.c.due & sa.not_(crossings.c.first)
     _overtake(crossings, due)
     standing = {segment.key: (segment, facts.sentence(segment.key)) for segment in segments}
-    holding, moved = set(db.session.scalars(sa.select(_held().c.customer_id))), 0
+    holding, moved = set(db.session.scalars(sa.select(held().c.customer_id))), 0
     for page in facts.pages(crossings, due, Customer.channel):
         rows = [_movement(row, standing, facts, row.customer_id in holding, as_of) for row in page]
         for batch in batches(rows):
             db.session.execute(sa.insert(Movement), batch)
         for row in page:
             work.emit(CustomerMoved(row.customer_id, row.before, row.after))
-        _hand_over(
+        hand_over(
             (
                 (row["customer_id"], row["channel_before"], row["channel_after"])
                 for row in rows
@@ -105,12 +105,12 @@ def release(segments: Sequence[Segment], work: Transaction) -> int:
     for row in free:
         segment = standing.get(row.after)
         channel = segment.channel if segment else row.channel
-        changes[_state(segment, row.channel), channel].append(row)
+        changes[state_in(segment, row.channel), channel].append(row)
     for (state, channel), rows in changes.items():
         decided_at = clock.now() if state == "applied" else None
         _settle([row.id for row in rows], state=state, channel_after=channel, decided_at=decided_at)
         if state == "applied":
-            _hand_over(((row.customer_id, row.channel, channel) for row in rows), work)
+            hand_over(((row.customer_id, row.channel, channel) for row in rows), work)
     return len(free)
 
 
@@ -132,13 +132,13 @@ def approve(actor: Actor, ids: Iterable[int]) -> Decided:
     actor.require("operations")
     with transaction() as work:
         rows = [row for row in _locked(ids) if row.state == "proposed"]
-        holding = set(db.session.scalars(sa.select(_held().c.customer_id)))
+        holding = set(db.session.scalars(sa.select(held().c.customer_id)))
         kept = [row for row in rows if row.customer_id in holding]
         applied = [row for row in rows if row.customer_id not in holding]
         _require_any(rows, _("Only a proposed movement can be approved"))
         _settle([row.id for row in kept], state="held")
         _settle([row.id for row in applied], state="applied", decided_at=clock.now(), decided_by=actor.name)
-        _hand_over(((row.customer_id, row.channel, row.channel_after) for row in applied), work)
+        hand_over(((row.customer_id, row.channel, row.channel_after) for row in applied), work)
         note(actor, "movements approved", "base", movements=[row.id for row in applied], held=[row.id for row in kept])
     return Decided(len(applied), len(kept))
 
@@ -197,7 +197,7 @@ def proposed(wanted: Wanted) -> list[int]:
     return list(db.session.scalars(query))
 
 
-def _held() -> sa.Subquery:
+def held() -> sa.Subquery:
     """The customers in running experiments: `customer_id` and `experiment`, one row each."""
     holds: Holds | None = current_app.extensions.get("pilot.holds")
     none = sa.select(sa.literal(0).label("customer_id"), sa.literal("").label("experiment")).where(sa.false())
@@ -207,16 +207,16 @@ def _held() -> sa.Subquery:
 
 
 def _free() -> sa.Select[int, int]:
-    holding = sa.select(_held().c.customer_id)
+    holding = sa.select(held().c.customer_id)
     free = sa.select(Movement.id, Movement.customer_id)
     free = free.join(Customer, Customer.id == Movement.customer_id)
     return free.where(Movement.state == "held", Movement.customer_id.not_in(holding)).order_by(Movement.id)
 
 
 def _experiments(customers: Sequence[int]) -> dict[int, str]:
-    held, found = _held(), {}
+    holding, found = held(), {}
     for batch in batches(customers):
-        query = sa.select(held.c.customer_id, held.c.experiment).where(held.c.customer_id.in_(batch))
+        query = sa.select(holding.c.customer_id, holding.c.experiment).where(holding.c.customer_id.in_(batch))
         found.update({row[0]: row[1] for row in db.session.execute(query)})
     return found
 
@@ -239,14 +239,14 @@ def _movement(
 ) -> dict[str, Any]:
     segment, reason = standing.get(row.after, (None, _("no rule matches")))
     channel, now = segment.channel if segment else row.channel, clock.now()
-    state = "held" if holding and channel != row.channel else _state(segment, row.channel)
+    state = "held" if holding and channel != row.channel else state_in(segment, row.channel)
     return {
         "customer_id": row.customer_id,
         "at": now,
         "before": row.before,
         "after": row.after,
         "as_of": as_of,
-        "reason": reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 1]}…",
+        "reason": shortened(reason),
         "facts": facts.between(row),
         "state": state,
         "channel_before": row.channel,
@@ -255,7 +255,12 @@ def _movement(
     }
 
 
-def _state(segment: Segment | None, channel: str | None) -> str:
+def shortened(reason: str) -> str:
+    """A reason as it fits into a movement."""
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 1]}…"
+
+
+def state_in(segment: Segment | None, channel: str | None) -> str:
     """What becomes of a movement into a segment: only what changes the handling needs anybody's approval."""
     return "proposed" if segment and segment.approval and segment.channel != channel else "applied"
 
@@ -270,7 +275,7 @@ def _overtake(crossings: sa.Table, due: sa.ColumnElement[bool]) -> None:
     )
 
 
-def _hand_over(changes: Iterable[tuple[int, str | None, str | None]], work: Transaction) -> None:
+def hand_over(changes: Iterable[tuple[int, str | None, str | None]], work: Transaction) -> None:
     """Give customers to their new channel; each comes with the channel before and after."""
     by_channel: dict[str, list[int]] = defaultdict(list)
     for customer, before, after in changes:

@@ -14,7 +14,7 @@ from pilot import clock
 from pilot.customers.models import Customer, CustomerProfile, Segment
 from pilot.customers.rules import SegmentRule
 from pilot.customers.scratch import scratch
-from pilot.customers.segmenting import movements
+from pilot.customers.segmenting import movements, rehandling
 from pilot.customers.segmenting.facts import Facts
 from pilot.customers.segmenting.placing import differing, taken_by
 from pilot.db import Transaction, db
@@ -117,18 +117,27 @@ def build(rule: str, settings: Mapping[str, Any], where: str) -> SegmentRule:
     return part.restore(settings, place=f"{where}.settings")
 
 
-def store(definitions: Sequence[Definition]) -> None:
-    """Put these segments in the place of those there are, in the caller's transaction."""
+def store(definitions: Sequence[Definition], work: Transaction) -> int:
+    """Put these segments in the place of those there are, in the caller's transaction.
+
+    Returns:
+        How many customers are, or are to be, handled by another channel because their segment's has changed.
+    """
     keys = [definition.key for definition in definitions]
     db.session.execute(sa.delete(Segment).where(Segment.key.not_in(keys)))
     standing = {segment.key: segment for segment in db.session.scalars(sa.select(Segment))}
+    channels = {key: segment.channel for key, segment in standing.items()}
     for position, definition in enumerate(definitions):
         segment = standing.get(definition.key) or Segment(key=definition.key)
         segment.name, segment.position, segment.channel = definition.name, position, definition.channel
         segment.settle_days, segment.approval = definition.settle_days, definition.approval
         segment.rule = definition.rule
         segment.settings = build(definition.rule, definition.settings, definition.key).settings()
+        standing[definition.key] = segment
         db.session.add(segment)
+    db.session.flush()
+    changed = [(standing[key], before) for key, before in channels.items() if standing[key].channel != before]
+    return sum(rehandling.follow(segment, before, profiled_on(), work) for segment, before in changed)
 
 
 def rule_of(segment: Segment) -> SegmentRule:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from flask import Blueprint, Response, flash, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from pilot.accounts.guards import acting, requires
 from pilot.customers.intake import columnmaps, forms, history, preview, reasons, service, uploads, wording, worker
+from pilot.customers.intake.lease import interrupted
 from pilot.customers.intake.preview import Preview
 from pilot.customers.intake.queries import source_names
 from pilot.customers.intake.understanding import Overrules
@@ -70,7 +69,7 @@ def mapping(token: str) -> ResponseReturnValue:
     """How the file is understood, to be overruled, tried and taken over; or what became of it."""
     found = uploads.find(token)
     order = found.order
-    if order is not None and found.outcome is None:
+    if order is not None and (found.outcome is None or order["what"] == worker.UNDO):
         return redirect(url_for("imports.progress", token=token))
     if order is not None and not found.source and found.path is None:
         return render_template("imports/outcome.html", upload=found, outcome=found.outcome, ways=wording.ways)
@@ -107,6 +106,9 @@ def progress(token: str) -> ResponseReturnValue:
     """How far an order is; once it is carried out, what became of it."""
     found = uploads.find(token)
     outcome = found.outcome
+    undoing = (found.order or {}).get("what") == worker.UNDO
+    if undoing and outcome is not None:
+        return _undone(int((found.order or {})["import_id"]), outcome.get("error"))
     if found.order is None or outcome is not None:
         number = (outcome or {}).get("import_id")
         if number and (outcome or {}).get("accepted", 1):
@@ -116,9 +118,10 @@ def progress(token: str) -> ResponseReturnValue:
         "imports/progress.html",
         upload=found,
         trying=found.order["what"] == worker.TRY,
+        undoing=undoing,
         entry=worker.begun(found),
         blocking=worker.in_the_way(found),
-        interrupted=worker.interrupted,
+        interrupted=interrupted,
     )
     # A header, since assistive technology is told of it no more than of the meta element, and both do the same.
     return Response(page, headers={"Refresh": str(_LOOK_AGAIN)})
@@ -153,6 +156,7 @@ def show(number: int) -> ResponseReturnValue:
         first=not request.args.get("after"),
         more=shown[-1].id if len(changes) > len(shown) else None,
         works=acting().may("operations"),
+        undoing=worker.undo_ordered(entry),
     )
 
 
@@ -174,13 +178,12 @@ def confirm(number: int) -> ResponseReturnValue:
 @bp.post("/<int:number>/undo")
 @requires("operations")
 def undo(number: int) -> ResponseReturnValue:
-    """Take an import back."""
+    """Order an import to be taken back."""
     try:
-        service.undo_import(acting(), number)
+        order = worker.give_undo(acting(), service.import_of(number))
     except StateError as error:
         return _undo_page(number, error), 409
-    flash(_("The import is undone."))
-    return redirect(url_for("imports.show", number=number))
+    return redirect(url_for("imports.progress", token=order.token))
 
 
 @bp.post("/<int:number>/resume")
@@ -261,10 +264,21 @@ def _mapping_page(
     )
 
 
+def _undone(number: int, error: dict[str, str] | None) -> ResponseReturnValue:
+    """What became of an order to take an import back."""
+    if error is None:
+        return redirect(url_for("imports.show", number=number))
+    reason = error["reason"] or _("Something went wrong here. It has been written to the log; nothing was changed.")
+    return _undo_page(number, StateError(reason, remedy=error["remedy"]))
+
+
 def _undo_page(number: int, error: StateError | None = None) -> str:
     entry = service.import_of(number)
     if entry.state == "undone" and error is None:
         raise NotFound(_("This import is undone already."))
-    return render_template(
-        "imports/undo.html", entry=entry, effect=dataclasses.asdict(history.undo_effect(entry)), error=error
-    )
+    effect = None
+    try:
+        effect = service.undo_preview(acting(), number)
+    except StateError as refused:
+        error = error or refused
+    return render_template("imports/undo.html", entry=entry, effect=effect, error=error)

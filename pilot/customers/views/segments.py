@@ -97,8 +97,16 @@ def save() -> ResponseReturnValue:
     elif act == "drop":
         ruleforms.prune(form.root, path)
     elif act == "save" and (definition := segmentforms.definition_of(form)):
-        editing.save(acting(), definition, new=form.new)
+        followed = editing.save(acting(), definition, new=form.new)
         flash(_("Saved. Nobody has moved yet: see below what an evaluation would do."))
+        if followed:
+            flash(
+                ngettext(
+                    "The handling of %(num)s customer in it changes: see the movements.",
+                    "The handling of %(num)s customers in it changes: see the movements.",
+                    followed,
+                )
+            )
         return redirect(url_for("segments.preview"))
     return _form(form, 422 if act == "save" else 200)
 

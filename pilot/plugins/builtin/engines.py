@@ -27,12 +27,23 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = "512MB"
 
 _MEASURES = {
-    Measure.REVENUE: ("orders", "ordered_on", "sum(amount)"),
-    Measure.ORDERS: ("orders", "ordered_on", "count(DISTINCT order_ref)"),
-    Measure.RETAINED: ("orders", "ordered_on", "1"),
-    Measure.COST: ("touches", "happened_on", "sum(cost)"),
-    Measure.MINUTES: ("touches", "happened_on", "sum(CAST(minutes AS DECIMAL(18,4)))"),
+    Measure.REVENUE: ("orders", "sum(amount)"),
+    Measure.ORDERS: ("orders", "count(*)"),
+    Measure.RETAINED: ("orders", "1"),
+    Measure.COST: ("touches", "sum(cost)"),
+    Measure.MINUTES: ("touches", "sum(CAST(minutes AS DECIMAL(18,4)))"),
 }
+_IN_WINDOW = {
+    "orders": "whole_orders WHERE day >= $start AND day < $end AND NOT cancelled",
+    "touches": "touches WHERE happened_on >= $start AND happened_on < $end",
+}
+# Where orders have several lines, an order is what remains of it, on the first day of that.
+_WHOLE = """
+SELECT customer_ref, order_ref, bool_and(cancelled) AS cancelled, sum(amount) FILTER (NOT cancelled) AS amount,
+       coalesce(min(ordered_on) FILTER (NOT cancelled), min(ordered_on)) AS day
+FROM orders GROUP BY customer_ref, order_ref
+"""
+_SINGLE = "SELECT customer_ref, order_ref, cancelled, amount, ordered_on AS day FROM orders"
 
 
 @hookimpl
@@ -109,6 +120,21 @@ class DuckDb(OrderEngine):
             while rows := answer.fetchmany(5000):
                 yield from (ref for (ref,) in rows)
 
+    def contradicted(self, facts: Facts, kind: str, number: int) -> bool:
+        """Only the later rows of the same orders or touches are compared, each as often as it is told."""
+        (own,) = (piece for piece in facts.pieces[kind] if piece.number == number)
+        later = [piece for piece in facts.pieces[kind] if piece.number > number]
+        if not later:
+            return False
+        columns, told = ", ".join(SCHEMAS[kind]), f"hash({_identity(kind)})"
+        with _connect(facts.root) as engine:
+            engine.execute(f"CREATE VIEW own AS {_piece(facts, kind, *own)}")
+            _view(engine, Facts(facts.root, {kind: later}), kind, f"WHERE {told} IN (SELECT {told} FROM own)")  # noqa: S608
+            engine.execute(f"CREATE VIEW ours AS SELECT {columns} FROM own WHERE {told} IN (SELECT {told} FROM {kind})")  # noqa: S608
+            theirs = f"SELECT {columns} FROM {kind}"  # noqa: S608
+            differing = f"(FROM ours EXCEPT ALL {theirs}) UNION ALL ({theirs} EXCEPT ALL FROM ours)"
+            return engine.execute(f"SELECT 1 FROM ({differing}) LIMIT 1").fetchone() is not None  # noqa: S608
+
     def rows_of(self, facts: Facts, kind: str, ref: str) -> list[tuple[Any, ...]]:
         """The customer's rows; what lies between two row groups' bounds is skipped."""
         columns = ", ".join(column for column in list(SCHEMAS[kind])[1:] if column != "touch_ref")
@@ -118,17 +144,17 @@ class DuckDb(OrderEngine):
             return engine.execute(f"SELECT {columns} FROM {kind} ORDER BY {day} DESC, {columns}").fetchall()  # noqa: S608
 
     def last_order_day(self, facts: Facts) -> date | None:
-        """One pass over two columns; a later piece may have moved or cancelled an order."""
+        """One pass over all orders; a later piece may have moved or cancelled one."""
         with _connect(facts.root) as engine:
             _view(engine, facts, "orders")
-            row = engine.execute("SELECT max(ordered_on) FROM orders WHERE NOT cancelled").fetchone()
+            row = engine.execute("SELECT max(day) FROM whole_orders WHERE NOT cancelled").fetchone()
         return row[0] if row else None
 
     def sums(
         self, facts: Facts, units: Sequence[tuple[str, str, str]], measure: Measure, start: date, end: date
     ) -> list[SumRow]:
         """One pass over the facts, joined to the units."""
-        kind, day, value = _MEASURES[measure]
+        kind, value = _MEASURES[measure]
         refs, arms, strata = ([unit[index] for unit in units] for index in range(3))
         with _connect(facts.root) as engine:
             _view(engine, facts, kind)
@@ -138,9 +164,8 @@ class DuckDb(OrderEngine):
                     SELECT unnest($refs::VARCHAR[]) AS ref, unnest($arms::VARCHAR[]) AS arm,
                            unnest($strata::VARCHAR[]) AS stratum
                 ), facts AS (
-                    SELECT customer_ref AS ref, CAST({value} * {SCALE} AS HUGEINT) AS value FROM {kind}
-                    WHERE {day} >= $start AND {day} < $end {"AND NOT cancelled" if kind == "orders" else ""}
-                    GROUP BY customer_ref
+                    SELECT customer_ref AS ref, CAST({value} * {SCALE} AS HUGEINT) AS value
+                    FROM {_IN_WINDOW[kind]} GROUP BY customer_ref
                 ), valued AS (
                     SELECT arm, stratum, coalesce(value, 0)::HUGEINT AS value FROM units LEFT JOIN facts USING (ref)
                 )
@@ -155,6 +180,8 @@ class DuckDb(OrderEngine):
     def study(self, facts: Facts, as_of: date, members: Iterable[Member]) -> Iterator[Study]:
         """Members and facts in tables of their own, which spill to disk when memory is short."""
         with _incoming(facts.root) as folder, _connect(facts.root) as engine:
+            # Keeping the order of rows costs memory and time, and all answers are sorted.
+            engine.execute("SET preserve_insertion_order = false")
             staged = folder / "members.csv"
             _write_csv(staged, members)
             columns = {"id": "BIGINT", "ref": "VARCHAR", "peers": "VARCHAR", "mark": "INTEGER"}
@@ -179,16 +206,23 @@ def _connect(root: Path) -> Iterator[DuckDBPyConnection]:
 
 
 def _view(engine: DuckDBPyConnection, facts: Facts, kind: str, where: str = "", values: Sequence[Any] = ()) -> None:
-    """The facts of a kind that count, under the name of the kind, with `repeats`: whether another row may be of its order.
+    """The facts of a kind that count, under the name of the kind; of orders also `whole_orders`, one row for each.
 
     To find whose facts come again costs much less by hash than by value: only those with the same hash are compared.
     """
+    repeated = _view_lines(engine, facts, kind, where, values)
+    if kind == "orders":
+        engine.execute(f"CREATE VIEW whole_orders AS {_WHOLE if repeated else _SINGLE}")
+
+
+def _view_lines(engine: DuckDBPyConnection, facts: Facts, kind: str, where: str, values: Sequence[Any]) -> bool:
+    """The rows that count; whether several may be of one order."""
     identity = _identity(kind)
     tables = [_piece(facts, kind, number, name) for number, name in facts.pieces[kind]]
     if not tables:
         columns = ", ".join(f"NULL::{type_} AS {column}" for column, type_ in SCHEMAS[kind].items())
-        engine.execute(f"CREATE VIEW {kind} AS SELECT {columns}, false AS repeats WHERE false")
-        return
+        engine.execute(f"CREATE VIEW {kind} AS SELECT {columns} WHERE false")
+        return False
     told = f"SELECT *, hash({identity}) AS hash FROM ({' UNION ALL '.join(tables)}) {where}"  # noqa: S608
     if where:
         engine.execute(f"CREATE TEMP TABLE told_{kind} AS {told}", list(values))
@@ -196,7 +230,8 @@ def _view(engine: DuckDBPyConnection, facts: Facts, kind: str, where: str = "", 
     else:
         engine.execute(f"CREATE VIEW told_{kind} AS {told}")
         repeated, across = _repeats(engine, facts, kind)
-    engine.execute(f"CREATE VIEW {kind} AS {_counting(kind, identity, repeated=repeated, across=across)}")
+    engine.execute(f"CREATE VIEW {kind} AS {_counting(kind, identity, across=across)}")
+    return repeated
 
 
 def _identity(kind: str) -> str:
@@ -207,16 +242,16 @@ def _identity(kind: str) -> str:
     return ", ".join((ref, "touch_ref", *(f"CASE WHEN touch_ref IS NULL THEN {column} END" for column in rest)))
 
 
-def _counting(kind: str, identity: str, *, repeated: bool, across: bool) -> str:
+def _counting(kind: str, identity: str, *, across: bool) -> str:
     """The rows that no later piece replaces."""
     columns, told = ", ".join(SCHEMAS[kind]), f"told_{kind}"
     if not across:
-        return f"SELECT {columns}, {repeated} AS repeats FROM {told}"  # noqa: S608
+        return f"SELECT {columns} FROM {told}"  # noqa: S608
     both = f"SELECT hash FROM again_{kind} WHERE across"  # noqa: S608
     return f"""
-        SELECT {columns}, true AS repeats FROM {told} WHERE hash NOT IN ({both})
+        SELECT {columns} FROM {told} WHERE hash NOT IN ({both})
         UNION ALL
-        SELECT {columns}, true AS repeats FROM {told} WHERE hash IN ({both})
+        SELECT {columns} FROM {told} WHERE hash IN ({both})
         QUALIFY piece = max(piece) OVER (PARTITION BY {identity})"""  # noqa: S608
 
 

@@ -45,6 +45,7 @@ class CsvFile(Importer):
     key: ClassVar[str] = "csv"
     label: ClassVar[str] = "CSV file"
     kinds: ClassVar[frozenset[str]] = frozenset(FIELDS)
+    line_by_line: ClassVar[bool] = True
 
     columns: dict[str, str] = field(default_factory=dict)
     encoding: str = ""
@@ -94,6 +95,7 @@ class OnlineRetail(Importer):
     key: ClassVar[str] = "online-retail"
     label: ClassVar[str] = "Online Retail layout"
     kinds: ClassVar[frozenset[str]] = frozenset({"customers", "orders"})
+    line_by_line: ClassVar[bool] = True
 
     def recognises(self, path: Path) -> bool:
         """Whether the header holds the layout's column names."""

@@ -17,31 +17,19 @@ if TYPE_CHECKING:
 PAGE = 5000
 SPAN = 1 << 22
 """More than there are days from the year 1 to 9999."""
-LINES_AT_ONCE = 2_000_000
+ORDERS_AT_ONCE = 2_000_000
 """Looked at together for the rhythm of their customers: 16 bytes each."""
 YEAR = 12
 """Months without an order after which a customer is counted as lost."""
 
-# What costs most is to find a line's customer by its text: once, and from then on by number.
-_SINGLE = """
-CREATE TEMP TABLE lines AS
-SELECT id, ordered_on AS day, amount, cancelled, 1 AS counts
-FROM orders JOIN members ON ref = customer_ref WHERE ordered_on <= $as_of
-"""
-# Where orders have several lines, an order counts on the first of its days only.
-_SEVERAL = """
-CREATE TEMP TABLE lines AS
-SELECT id, day, amount, cancelled,
-       (row_number() OVER (PARTITION BY id, order_ref, cancelled ORDER BY day) = 1)::INTEGER AS counts
-FROM (
-    SELECT id, order_ref, ordered_on AS day, cancelled, sum(amount) AS amount
-    FROM orders JOIN members ON ref = customer_ref WHERE ordered_on <= $as_of
-    GROUP BY id, order_ref, ordered_on, cancelled
-)
+# What costs most is to find an order's customer by its text: once, and from then on by number.
+_ORDERED = """
+CREATE TEMP TABLE ordered AS
+SELECT id, day, amount, cancelled FROM whole_orders JOIN members ON ref = customer_ref WHERE day <= $as_of
 """
 # A customer and a day as one number that sorts by both.
 _PLACES = f"""
-SELECT id * {SPAN} + (day - DATE '0001-01-01') AS place FROM lines WHERE NOT cancelled AND id BETWEEN $low AND $high
+SELECT id * {SPAN} + (day - DATE '0001-01-01') AS place FROM ordered WHERE NOT cancelled AND id BETWEEN $low AND $high
 """  # noqa: S608 - a number of ours
 _RHYTHMS = """
 CREATE TEMP TABLE rhythms (id BIGINT, order_days INTEGER, first_order DATE, last_order DATE, recent_from DATE)
@@ -60,12 +48,11 @@ GROUP BY id, channel
 _KNOWN = """
 CREATE TEMP TABLE known AS
 WITH bought AS (
-    SELECT id, sum(CASE WHEN cancelled THEN 0 ELSE counts END) AS frequency,
-           sum(CASE WHEN cancelled THEN counts ELSE 0 END) AS cancelled,
+    SELECT id, sum(CASE WHEN cancelled THEN 0 ELSE 1 END) AS frequency, sum(cancelled::INTEGER) AS cancelled,
            sum(CASE WHEN cancelled THEN 0 ELSE amount END) AS monetary,
            sum(CASE WHEN cancelled OR day <= $year THEN 0 ELSE amount END) AS revenue_year,
            sum(CASE WHEN cancelled OR day <= $year_before OR day > $year THEN 0 ELSE amount END) AS revenue_before
-    FROM lines GROUP BY id
+    FROM ordered GROUP BY id
 ), called AS (
     SELECT id, sum(touches)::INTEGER AS touches, sum(minutes) AS minutes, sum(cost) AS cost,
            '{' || string_agg(
@@ -100,8 +87,8 @@ CREATE TEMP TABLE IF NOT EXISTS monthly AS
 SELECT *, min(month) OVER (PARTITION BY id) AS first,
        coalesce(lead(month) OVER (PARTITION BY id ORDER BY month), 1000000) AS next
 FROM (
-    SELECT id, year(day) * 12 + month(day) - 1 AS month, sum(counts) AS orders, sum(amount) AS revenue
-    FROM lines WHERE NOT cancelled GROUP BY id, month
+    SELECT id, year(day) * 12 + month(day) - 1 AS month, count(*) AS orders, sum(amount) AS revenue
+    FROM ordered WHERE NOT cancelled GROUP BY id, month
 )
 """
 _MONTHS = """
@@ -126,19 +113,19 @@ FROM touched GROUP BY channel ORDER BY sum(cost) DESC, channel
 # Places count from the best; the weight of a customer in the Gini index is its place from the least, in whole numbers.
 _CONCENTRATION = """
 WITH placed AS (
-    SELECT row_number() OVER best AS place, sum(revenue_year) OVER (best ROWS UNBOUNDED PRECEDING) AS running,
-           revenue_year, count(*) OVER () AS n
-    FROM known WINDOW best AS (ORDER BY revenue_year DESC)
+    SELECT row_number() OVER best AS place, sum(revenue) OVER (best ROWS UNBOUNDED PRECEDING) AS running,
+           revenue, count(*) OVER () AS n
+    FROM (SELECT greatest(revenue_year, 0) AS revenue FROM known) WINDOW best AS (ORDER BY revenue DESC)
 )
-SELECT list(running ORDER BY place) FILTER (list_contains($best, place)), sum(revenue_year), max(n),
-       sum((n - place + 1) * revenue_year)
+SELECT list(running ORDER BY place) FILTER (list_contains($best, place)), sum(revenue), max(n),
+       sum((n - place + 1) * revenue)
 FROM placed
 """
 
 
 @dataclass(frozen=True, slots=True)
 class DuckStudy(Study):
-    """Facts of the members of one connection. `members`, `orders` and `touches` are its tables."""
+    """Facts of the members of one connection. `members`, `whole_orders` and `touches` are its tables."""
 
     engine: DuckDBPyConnection
     as_of: date
@@ -147,8 +134,7 @@ class DuckStudy(Study):
     def of(cls, engine: DuckDBPyConnection, as_of: date) -> DuckStudy:
         """Take the facts together by customer."""
         day = {"as_of": as_of}
-        first = engine.execute("SELECT repeats FROM orders LIMIT 1").fetchone()
-        engine.execute(_SEVERAL if first and first[0] else _SINGLE, day)
+        engine.execute(_ORDERED, day)
         _find_rhythms(engine)
         engine.execute(_TOUCHED, day)
         years = "SELECT ($as_of::DATE - INTERVAL 1 YEAR)::DATE, ($as_of::DATE - INTERVAL 2 YEAR)::DATE"
@@ -206,10 +192,10 @@ def _find_rhythms(engine: DuckDBPyConnection) -> None:
     import numpy as np
 
     engine.execute(_RHYTHMS)
-    counted = engine.execute("SELECT count(*), min(id), max(id) FROM lines").fetchone() or (0, None, None)
+    counted = engine.execute("SELECT count(*), min(id), max(id) FROM ordered").fetchone() or (0, None, None)
     if not counted[0]:
         return
-    step = max(1, (counted[2] - counted[1] + 1) * LINES_AT_ONCE // counted[0])
+    step = max(1, (counted[2] - counted[1] + 1) * ORDERS_AT_ONCE // counted[0])
     for low in range(counted[1], counted[2] + 1, step):
         places = engine.execute(_PLACES, {"low": low, "high": low + step - 1}).fetchnumpy()["place"]
         places.sort()

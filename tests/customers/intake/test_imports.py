@@ -13,7 +13,7 @@ from pilot.customers.intake.understanding import Overrules
 from pilot.customers.models import Customer, Import
 from pilot.customers.orderstore import store
 from pilot.db import db
-from pilot.errors import Forbidden, InputError
+from pilot.errors import CheckFailed, Forbidden, InputError
 from tests.customers.conftest import Write
 
 CUSTOMERS = ("Customer no;Name;E-mail;City", "C1;Rossi;rossi@example.com;Forlì", "C2;Żurek;;Łódź")
@@ -62,11 +62,11 @@ def test_good_rows_are_kept_and_bad_ones_are_written_to_a_file(
 def test_strict_takes_all_rows_or_none(app: Flask, operator: Actor, write: Write) -> None:
     path = write("base.csv", *CUSTOMERS, "C3;Neri;neri(at)example.com;")
     complaint = r"base\.csv, line 4: E-mail 'neri\(at\)example\.com': .* 1 of 3 rows cannot be taken over, so none is"
-    with pytest.raises(InputError, match=complaint):
+    with pytest.raises(CheckFailed, match=complaint):
         import_file(operator, "customers", path, strict=True)
     assert names() == {}
     orders = write("orders.csv", *ORDERS, "C1;A3;yesterday;1,00;shipped")
-    with pytest.raises(InputError, match=r"line 4: Date 'yesterday'"):
+    with pytest.raises(CheckFailed, match=r"line 4: Date 'yesterday'"):
         import_file(operator, "orders", orders, strict=True)
     assert db.session.scalar(sa.select(sa.func.count(Import.id))) == 0
     assert store().last_order_day() is None

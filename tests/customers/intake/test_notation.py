@@ -20,6 +20,8 @@ from pilot.customers.intake.notation import Days, Numbers
         (["1 234,50", "1\u00a0234,50", "1'234,50"], ["1234.50"] * 3),
         (["(3,50)", "3,50-", "−3,50"], ["-3.50"] * 3),
         ([",5"], ["0.5"]),
+        (["1’234.50", "1,234.50"], ["1234.50", "1234.50"]),
+        (["- 3,00", "(€ 1.234,56)", "5,00 EUR", "1\u202f234\u202f567,5"], ["-3.00", "-1234.56", "5.00", "1234567.5"]),
     ],
 )
 def test_a_column_shows_how_its_numbers_are_written(column: list[str], read: list[str]) -> None:
@@ -32,9 +34,28 @@ def test_a_number_that_could_be_read_two_ways_is_read_as_is_likely_and_marked() 
     assert Numbers.detect(["1.234", "22"], likely=",") == Numbers(",", evident=False)
     assert Numbers.detect(["1.234", "22"], likely=".").read("1.234") == "1.234"
     assert Numbers.detect(["22", "7"], likely=",").evident
+    assert not Numbers.detect(["1,5", "1.5"], likely=",").evident, "one says so, the other the opposite"
 
 
-@pytest.mark.parametrize("text", ["12.50", "1.23", "1,2,3", "12,50 or so", "٣,٥", "12,5e3", "", "-", "--1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12.50",
+        "1.23",
+        "1,2,3",
+        "12,50 or so",
+        "٣,٥",
+        "12,5e3",
+        "",
+        "-",
+        "--1",
+        "1 2,5",
+        "12 34,5",
+        "1.234 567,5",
+        "1'23",
+        "12,5%",
+    ],
+)
 def test_a_value_against_the_column_is_refused_not_guessed(text: str) -> None:
     assert Numbers(",", evident=True).read(text) is None
 
@@ -65,6 +86,11 @@ def test_a_column_shows_how_its_days_are_written(column: list[str], pattern: str
 
 def test_day_before_month_is_taken_where_nothing_decides_and_marked() -> None:
     assert Days.detect(["03/04/2026"]) == Days("day", "dd/mm/yyyy", evident=False)
+
+
+def test_where_there_is_no_day_nothing_is_assumed() -> None:
+    assert Days.detect([]).evident
+    assert not Days.detect(["46022"]).evident
 
 
 @pytest.mark.parametrize("text", ["31/02/2026", "12/31/2026", "yesterday", "1/2/26", "0000-00-00", "2026011"])

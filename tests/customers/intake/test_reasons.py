@@ -11,9 +11,9 @@ from pilot.customers.intake.service import import_file
 from tests.customers.conftest import Write
 
 FILES = {
-    "customers": ("ref;name;email;city", ";x;;", "1;a;b;", f"2;{'x' * 300};;", "3;a;;\x07", "4;a;;", "4;b;;", "5;a", '6;"a"b;;'),
+    "customers": ("ref;name;email;city", ";x;;", "1;a;b;", f"2;{'x' * 300};;", "3;a;;\x07", "4;a;;", "4;b;;", "5;a", '6;"a"b;;', f"7;{'x' * 140_000};;"),
     "orders": ("customer_ref;order_ref;ordered_on;amount", ";A;31/12/2025;1,5", "1;;31/12/2025;1,5", "1;A;;1,5",
-               "1;A;31/12/2025;", "1;A;soon;1,5", "1;A;31/12/2999;1,5", "1;A;31/12/2025;1.5", f"1;A;31/12/2025;{'9' * 20}"),
+               "1;A;31/12/2025;", "1;A;soon;1,5", "1;A;31/12/2999;1,5", "1;A;1/1/1900;1,5", "1;A;31/12/2025;1.5", f"1;A;31/12/2025;{'9' * 20}"),
     "touches": ("customer_ref;happened_on;channel;kind;minutes", "1;31/12/2025;;call;1", "1;31/12/2025;fax;call;1",
                 "1;31/12/2025;field-rep;dance;1", "1;31/12/2025;field-rep;call;", "1;31/12/2025;field-rep;call;-1"),
 }  # fmt: skip

@@ -169,4 +169,7 @@ def test_a_file_without_a_line_of_columns_is_a_sentence(sqlite_app: Flask, opera
     path.write_text(f'ref;name;"{"x" * 200_000}"\nC1;Rossi;\n')  # beyond what one cell may hold
     with pytest.raises(InputError) as caught:
         import_file(operator, "customers", path)
-    assert str(caught.value) == "base.csv, line 1: no columns can be made out in it. Export it again as CSV (UTF-8)."
+    assert str(caught.value) == (
+        "base.csv, line 1: no columns can be made out in it: what should be their names is longer than 131,072 characters. "
+        "Export it again as CSV (UTF-8)."
+    )

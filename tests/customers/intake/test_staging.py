@@ -165,3 +165,19 @@ def test_an_error_of_a_row_names_the_whole_row(sqlite_app: Flask, write: Write, 
             RowError(4, "", "2;Bianchi", "the row has 2 columns, the header has 3"),
         ]
         assert sieve.count() == 0
+
+
+@pytest.mark.parametrize("letter", ["x", "€", "\x01"])
+def test_a_row_too_long_for_the_engine_is_refused_and_the_others_are_read(tmp_path: Path, letter: str) -> None:
+    rows = [["1", "a"], ["2", letter * 3_000_000], ["3", letter * 250_000], ["4", "b"]]
+    table = Table(("no", "name"), {}, lambda: iter([Record(n, n, row) for n, row in enumerate(rows, 2)]))
+    with staging.engine(tmp_path) as engine:
+        staged = staging.stage(engine, table, tmp_path, "a.parquet")
+        found = engine.execute("SELECT line, fault, c0, length(c1) FROM staged ORDER BY line").fetchall()
+    assert staged.rows == 4
+    assert found[1] == (3, '["", "", "the row is longer than 262,144 characters"]', "", 0)
+    assert [(line, no, length) for line, _, no, length in (found[0], *found[2:])] == [
+        (2, "1", 1),
+        (4, "3", 250_000),
+        (5, "4", 1),
+    ]

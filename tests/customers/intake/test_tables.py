@@ -69,6 +69,14 @@ def test_it_is_imported_tried_refused_and_undone_like_any_file(
     assert store().last_order_day() is None
 
 
+@pytest.mark.parametrize("make", [workbook, parquet])
+def test_days_and_numbers_with_types_of_their_own_are_not_assumed(
+    sqlite_app: Flask, operator: Actor, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    how = import_file(operator, "orders", make(tmp_path), dry_run=True).how
+    assert (how["numbers"], how["days"]) == ("decimal point", "yyyy-mm-dd")
+
+
 def test_columns_nobody_could_guess_are_mapped(sqlite_app: Flask, operator: Actor, tmp_path: Path) -> None:
     path = parquet(tmp_path, "SELECT 7 AS k, 'Rossi' AS n, 'Bari' AS name")
     import_file(operator, "customers", path, mapping={"ref": "k", "name": "n"})

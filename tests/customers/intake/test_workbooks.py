@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import zipfile
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,7 +13,9 @@ from typing import Any
 
 import pytest
 from openpyxl import Workbook
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 
+from pilot.customers.intake import workbooks
 from pilot.customers.intake.workbooks import is_workbook, read_workbook
 from pilot.errors import InputError
 
@@ -75,6 +80,76 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
         archive.writestr("xl/workbook.xml", b"0" * 50_000_000)
     with pytest.raises(InputError, match="would unpack to 50 MB"):
         read_workbook(path)
+
+
+def test_an_archive_of_more_than_is_allowed_is_refused_though_hardly_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbooks, "MOST_UNPACKED", 1000)
+    with pytest.raises(InputError, match="would unpack to"):
+        read_workbook(saved(tmp_path / "o.xlsx", ["ref", "name"], ["1", "A"]))
+
+
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    "entities",
+    [f'<!DOCTYPE sst [<!ENTITY l0 "ha">{LAUGHS}]>', '<!DOCTYPE sst [<!ENTITY l9 SYSTEM "file:///etc/passwd">]>'],
+)
+def test_entities_of_a_document_type_are_never_followed(tmp_path: Path, entities: str) -> None:
+    path, bomb = saved(tmp_path / "o.xlsx", ["ref", "name"], ["1", "WORD"]), tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(path) as sound, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as odd:
+        for part in sound.namelist():
+            text = sound.read(part)
+            if part == "xl/sharedStrings.xml":
+                text = entities.encode() + text.replace(b"WORD", b"&l9;")
+                assert b"&l9;" in text
+            odd.writestr(part, text)
+    try:
+        told = str([record.cells for record in read_workbook(bomb).records()])
+    except InputError as error:
+        told = str(error)
+    assert "root:" not in told
+    assert "haha" not in told
+    assert len(told) < 300
+
+
+def test_the_child_is_limited_in_memory_and_computing_time(tmp_path: Path) -> None:
+    told = (
+        "import json, resource, sys; from pilot.customers.intake import sheets; "
+        "sheets._write = lambda *_: print(json.dumps([resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)])); "
+        "sys.exit(sheets.main(sys.argv[1:]))"
+    )
+    path = saved(tmp_path / "o.xlsx", ["ref", "name"], ["1", "A"])
+    child = subprocess.run(
+        [sys.executable, "-c", told, str(path), str(tmp_path / "rows")], capture_output=True, check=True
+    )
+    assert json.loads(child.stdout) == [[1_000_000_000] * 2, [60] * 2]
+
+
+def test_a_child_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "o.xlsx", ["ref", "name"], ["1", "A"])
+    monkeypatch.setattr(workbooks, "_PATIENCE", 0.01)
+    with pytest.raises(InputError, match=r"was not read within 0\.01 seconds.*import that"):
+        read_workbook(path)
+
+
+def test_too_many_columns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the sheet 'Orders' has 201 columns, 200 are the most"):
+        read_workbook(saved(tmp_path / "o.xlsx", ["c"] * 201, ["1"] * 201))
+
+
+@pytest.mark.parametrize("epoch", [CALENDAR_WINDOWS_1900, CALENDAR_MAC_1904])
+def test_days_are_the_same_by_either_calendar_of_spreadsheets(tmp_path: Path, epoch: datetime) -> None:
+    book = Workbook()
+    book.epoch = epoch
+    book.active.append(["ref", "day"])
+    book.active.append(["1", date(2025, 12, 31)])
+    book.save(tmp_path / "o.xlsx")
+    assert [list(record.cells) for record in read_workbook(tmp_path / "o.xlsx").records()] == [
+        ["1", date(2025, 12, 31)]
+    ]
 
 
 def test_a_cell_far_away_is_no_table(tmp_path: Path) -> None:

@@ -63,6 +63,21 @@ def test_concentration_tells_the_shares_of_the_best_and_the_lorenz_curve(app: Fl
     assert base_summary()["share_of_top_fifth"] == 0.6
 
 
+def test_who_sent_back_more_than_it_bought_counts_as_zero_in_the_shares(app: Flask, operator: Actor) -> None:
+    customers(*(f"C{number}" for number in range(1, 6)))
+    amounts = ((1, 60), (2, 40), (3, -50), (4, -30))
+    put("orders", [order(f"C{n}", f"A{n}", date(2026, 1, 1), amount) for n, amount in amounts])
+    rebuild_profiles(operator, AS_OF)
+    summary = base_summary()
+    found = summary["concentration"]
+    assert summary["revenue_year"] == 20.0
+    # of 100 that were bought, whatever was sent back: 0 0 0 40 60
+    assert found["top"] == {"1": 0.6, "5": 0.6, "10": 0.6, "20": 0.6, "50": 1.0}
+    assert [found["lorenz"][place] for place in (0, 4, 8, 12, 16, 20)] == [0.0, 0.0, 0.0, 0.0, 0.4, 1.0]
+    # Gini: 2 (4*40 + 5*60) / (5 * 100) - 6/5
+    assert found["gini"] == pytest.approx(2 * 460 / 500 - 1.2)
+
+
 def test_months_tell_who_is_new_who_returns_and_who_is_lost(app: Flask, operator: Actor) -> None:
     customers("C1", "C2", "C3")
     put(
@@ -145,6 +160,9 @@ def test_without_revenue_there_is_no_concentration(sqlite_app: Flask, operator: 
     rebuild_profiles(operator, AS_OF)
     summary = base_summary()
     assert (summary["concentration"]["gini"], summary["share_of_top_fifth"], summary["months"]) == (None, None, [])
+    put("orders", [order("C1", "A1", date(2026, 1, 1), -5)])
+    rebuild_profiles(operator, AS_OF)
+    assert (base_summary()["concentration"], base_summary()["revenue_year"]) == (summary["concentration"], -5.0)
     assert json.loads(json.dumps(summary)) == summary
 
 

@@ -26,6 +26,7 @@ from pilot.db import db, transaction
 from pilot.errors import Forbidden, NotFound
 
 from ..adding import AT, add
+from ..directions import TURNED, leaks
 
 PASSWORD = "a calm long secret"
 OPERATOR = Actor("op@example.com", frozenset({"operations"}))
@@ -166,7 +167,7 @@ def test_no_address_breaks_the_list(enter: Enter, asked: str) -> None:
 
 
 def test_an_export_is_inert_and_whole(enter: Enter) -> None:
-    names = ["=HYPERLINK(1)", "+39", "-1+2", "@SUM", 'He said "no"', "Żółć; łódź"]
+    names = ["=HYPERLINK(1)", "+39", "-1+2", "@SUM", 'He said "no"', "Żółć; =łódź"]
     add(*({"name": name, "city": "\tTab" if name == "+39" else None} for name in names))
     answer = enter("operations").get(
         "/customers/export.csv?sort=ref&order=asc&column=ref&column=city&column=revenue_year"
@@ -175,7 +176,7 @@ def test_an_export_is_inert_and_whole(enter: Enter) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff"))))
     assert rows[0] == ["ref", "name", "city", "revenue_year"]
-    assert [row[1] for row in rows[1:]] == ["'=HYPERLINK(1)", "+39", "'-1+2", "'@SUM", 'He said "no"', "Żółć; łódź"]
+    assert [row[1] for row in rows[1:]] == ["'=HYPERLINK(1)", "+39", "'-1+2", "'@SUM", 'He said "no"', "Żółć; '=łódź"]
     assert rows[2][2] == "'\tTab"
     assert rows[1][2:] == ["", ""]
     entry = trail("customers")[-1]
@@ -329,8 +330,27 @@ def test_another_language_is_another_text_to_be_accepted(enter: Enter) -> None:
     client = enter("outsourced")
     with work_of(client) as page:
         assert "Customer 0" in page
+    assert post(client, "/completion/work", "/language", language="it", back="/completion/work") == 302
     text = client.get("/completion/work").text
-    assert "Customer 0" in text
+    assert 'lang="it"' in text
+    assert "Customer 0" not in text, "what was accepted was another text"
+    number = db.session.scalars(sa.select(Completion.id)).one()
+    assert post(client, "/completion/work", f"/completion/{number}", do="back") == 302
+    assert post(client, "/completion/work", "/completion/next") == 403
+    with work_of(client) as page:
+        assert "Customer 0" in page
+    assert post(client, "/completion/work", "/language", language="en", back="/completion/work") == 302
+    assert "Customer 0" in client.get("/completion/work").text, "both are accepted now"
+
+
+def test_the_first_page_of_an_agent_leads_to_all_that_agents_can_do(enter: Enter) -> None:
+    client = enter("agent")
+    page = client.get("/").text
+    main = page[page.index("<main") : page.index("</main>")]
+    rooms = re.findall(r'<li><a href="([^"]+)"', main)
+    assert rooms == ["/customers", "/segments/alerts", "/base/valuable", "/completion/work"]
+    assert [client.get(path).status_code for path in rooms] == [200] * 4
+    assert "nothing to fill in" not in main
 
 
 def test_operations_make_the_list_and_see_how_far_it_is(enter: Enter) -> None:
@@ -362,3 +382,20 @@ def test_who_handles_customers_cannot_ask_who_is_in_a_pilot(enter: Enter, sqlite
     register_pilots(sqlite_app, Pilots(lambda: {"desk": "Desk"}, lambda key: members))
     shown = {role: enter(role).get("/customers?pilot=desk").text for role in ("viewer", "agent")}
     assert [role for role, page in shown.items() if "Customer 1" not in page] == ["viewer"]
+
+
+def test_a_name_that_turns_the_direction_of_writing_turns_nothing_beside_it(enter: Enter) -> None:
+    odd = {
+        name: f"{name}{TURNED}x"
+        for name in ("name", "street", "postcode", "city", "region", "sales_rep", "sector", "ref")
+    }
+    one, _ = add({**odd, "legal_entity": "IT1"}, {**odd, "ref": f"two{TURNED}x", "legal_entity": "IT1"})
+    client = enter("operations")
+    assert post(client, "/customers/duplicates", "/customers/duplicates") in (200, 302)
+    for path in (
+        f"/customers?column=city&column=region&region=region{TURNED}x",
+        f"/customers/{one}",
+        "/customers/duplicates",
+    ):
+        seen, turned = leaks(client.get(path).text)
+        assert (seen > 3, turned) == (True, []), path
