@@ -63,6 +63,9 @@ def _join(app: Flask) -> None:
     from pilot.customers.profiling.rebuild import work_off
     from pilot.customers.segmenting.movements import register_holds
     from pilot.customers.service import keep_current, register_plans, sweep_facts
+    from pilot.experiments.past import register_past
+    from pilot.experiments.rehearsing import JOB as REHEARSALS
+    from pilot.experiments.rehearsing import work_off as rehearse
     from pilot.experiments.service import (
         compose_notice,
         held_customers,
@@ -72,17 +75,23 @@ def _join(app: Flask) -> None:
         register_survey_lookup,
         waiting_for_draw,
     )
+    from pilot.experiments.spillover import JOB as SPILLOVER
+    from pilot.experiments.spillover import check_running
     from pilot.experiments.story import tell as experiments_tell
+    from pilot.experiments.templates import register_surveys
     from pilot.mail.service import register_composers, send_batch
+    from pilot.reports import past
     from pilot.reports.preflight import check_plan
-    from pilot.surveys.service import compose_invitation, latest_version
+    from pilot.surveys.service import compose_invitation, latest_version, published_questions
     from pilot.surveys.story import tell as surveys_tell
 
     register_composers(
         app, {"notice": compose_notice, "invitation": compose_invitation, "reminder": compose_invitation}
     )
     register_survey_lookup(app, latest_version)
+    register_surveys(app, published_questions)
     register_plan_check(app, check_plan)
+    register_past(app, past.past, past.judge)
     register_holds(app, held_customers)
     register_plans(app, waiting_for_draw)
     register_story(app, experiments_tell)
@@ -94,6 +103,8 @@ def _join(app: Flask) -> None:
     jobs.of(app).add(IMPORTS, take_in, minutes=1)
     jobs.of(app).add("sweep", sweep_facts, minutes=30)
     jobs.of(app).add("listing", follow, minutes=1)
+    jobs.of(app).add(SPILLOVER, check_running, minutes=30)
+    jobs.of(app).add(REHEARSALS, rehearse, minutes=1)
 
 
 def _web(app: Flask) -> None:
@@ -101,12 +112,13 @@ def _web(app: Flask) -> None:
     from pilot import web
     from pilot.accounts import views as accounts
     from pilot.customers.views import BLUEPRINTS as CUSTOMERS
+    from pilot.experiments import powerviews, proofpages, wizard
     from pilot.experiments import views as experiments
     from pilot.reports import views as reports
     from pilot.surveys import public as answering
 
     web.init_app(app)
     accounts.init_app(app)
-    for blueprint in (*CUSTOMERS, experiments.bp, reports.bp, answering.bp):
+    for blueprint in (*CUSTOMERS, experiments.bp, powerviews.bp, wizard.bp, proofpages.bp, reports.bp, answering.bp):
         app.register_blueprint(blueprint)
     manager.mount_blueprints(app)

@@ -55,6 +55,9 @@ class Config(BaseSettings):
     currency: str = Field(default="EUR", min_length=3, max_length=3, description="ISO 4217 code of all money")
     timezone: str = Field(default="Europe/Rome", description="IANA name; the calendar of plans")
     gross_margin: float = Field(default=1.0, gt=0, le=1, description="Share of revenue left after cost of goods")
+    productive_minutes: float = Field(
+        default=1500, gt=0, description="Minutes a week in which one of the staff is with customers"
+    )
     daily_profiles: bool = Field(default=True, description="Profile the base and move customers once a day")
     order_engine: str = Field(default="duckdb", description="Key of the part that keeps orders and touches")
     sources: dict[str, Source] = Field(default_factory=dict, description="Databases that imports may read, by name")

@@ -42,9 +42,9 @@ FEATURES = ("accounts", "mail", "customers", "experiments", "handling", "surveys
 DOORS = {
     "accounts": {"service", "models", "guards"},
     "mail": {"service", "models", "transports"},
-    "customers": {"service", "models", "importers", "rules", "orderstore", "engines", "story"},
-    "experiments": {"service", "models", "sampling", "assignment", "plan"},
-    "handling": {"service", "models", "channels"},
+    "customers": {"service", "models", "importers", "rules", "orderstore", "engines", "story", "wording", "ruleforms"},
+    "experiments": {"service", "models", "sampling", "assignment", "plan", "past", "agreed"},
+    "handling": {"service", "models", "channels", "rollout"},
     "surveys": {"service", "models", "questions", "definition"},
     "reports": {"service", "models", "outcomes", "sections"},
 }

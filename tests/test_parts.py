@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "non-inferiority-ranks": {"margin": 0.1},
     "non-inferiority-shares": {"margin": 0.1},
     "normal-posterior": {"prior_sd": 0.5},
+    "rerandomised": {"by": ["revenue_year"], "acceptance": 0.1},
     "rerandomised-difference": {"acceptance": 0.01},
     "restricted-mean-time": {"day": 90},
     "winsorised-difference": {"cap": 100},

@@ -134,6 +134,15 @@ class SumRow(NamedTuple):
     squares: int
 
 
+class ContactRow(NamedTuple):
+    """What one customer had of one channel in a window of days."""
+
+    ref: str
+    channel: str
+    touches: int
+    minutes: float
+
+
 class MonthRow(NamedTuple):
     """One calendar month of all members.
 
@@ -266,6 +275,10 @@ class OrderEngine(Part):
 
         The window is from `start` to the day before `end`.
         """
+
+    @abstractmethod
+    def contacts(self, facts: Facts, refs: Sequence[str], start: date, end: date) -> list[ContactRow]:
+        """The touches of these customers from `start` to the day before `end`, by customer and channel, in that order."""
 
     @abstractmethod
     def study(self, facts: Facts, as_of: date, members: Iterable[Member]) -> AbstractContextManager[Study]:

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pilot.config import current
-from pilot.customers.engines import SCALE, Facts, Measure, Member, OrderEngine, Piece, Study
+from pilot.customers.engines import SCALE, ContactRow, Facts, Measure, Member, OrderEngine, Piece, Study
 from pilot.customers.models import Import
 from pilot.db import db, transaction
 from pilot.plugins.manager import plugins
 
-__all__ = ["Measure", "MomentRow", "OrderFact", "OrderStore", "ShareRow", "TouchFact", "store"]
+__all__ = ["ContactRow", "Measure", "MomentRow", "OrderFact", "OrderStore", "ShareRow", "TouchFact", "store"]
 
 READABLE = timedelta(hours=1)
 """So long a retired piece stays, for those who are reading it."""
@@ -120,6 +120,24 @@ class OrderStore:
         """How many units of each arm and stratum ordered in the window (`end` exclusive)."""
         sums = self._engine.sums(self._facts("orders"), units, Measure.RETAINED, start, end)
         return [ShareRow(arm, stratum, n, total // SCALE) for arm, stratum, n, total, _ in sums]
+
+    def contacts(self, refs: Sequence[str], start: date, end: date) -> list[ContactRow]:
+        """The touches of these customers in the window (`end` exclusive), by customer and channel."""
+        return self._engine.contacts(self._facts("touches"), refs, start, end)
+
+    def values(self, refs: Sequence[str], measure: Measure, start: date, end: date) -> list[float]:
+        """A measure of each of these customers, in their order; who has no facts has 0.
+
+        Args:
+            refs: Customers, each once.
+            measure: What is measured.
+            start: First day of the window.
+            end: First day after it.
+        """
+        each = [(ref, ref, "") for ref in refs]
+        sums = self._engine.sums(self._facts("orders", "touches"), each, measure, start, end)
+        found = {ref: total / SCALE for ref, _, _, total, _ in sums}
+        return [found[ref] for ref in refs]
 
     def last_order_day(self) -> date | None:
         """The day of the newest order that was not cancelled; None if there is no order."""

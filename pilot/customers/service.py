@@ -24,10 +24,12 @@ from pilot.errors import InputError
 __all__ = [
     "SegmentCounts",
     "base_summary",
+    "change_channel",
     "correct_facts",
     "customer_count",
     "erase_facts",
     "evaluate_segments",
+    "give_segments",
     "keep_current",
     "last_order_day",
     "planned_on",
@@ -216,3 +218,34 @@ def base_summary() -> dict[str, Any]:
 def _counted(column: sa.orm.InstrumentedAttribute[Any]) -> dict[str, int]:
     rows = db.session.execute(sa.select(column, sa.func.count()).group_by(column))
     return {row[0]: row[1] for row in rows}
+
+
+def change_channel(customers: Collection[int], channel: str) -> int:
+    """Let these customers be handled by a channel from now on, in the caller's transaction.
+
+    Who is held by an experiment is left as it is, for the next time.
+
+    Returns:
+        How many are handled otherwise than before.
+    """
+    with transaction() as work:
+        return movements.change_channel(customers, channel, work)
+
+
+def give_segments(actor: Actor, keys: Collection[str], channel: str) -> None:
+    """Let who enters these segments from now on be handled by this channel.
+
+    Raises:
+        InputError: There is no such channel; nothing is changed then.
+    """
+    names = ("key", "name", "rule", "settings", "settle_days", "approval")
+    set_segments(
+        actor,
+        [
+            {
+                **{name: getattr(segment, name) for name in names},
+                "channel": channel if segment.key in keys else segment.channel,
+            }
+            for segment in segments()
+        ],
+    )

@@ -62,6 +62,10 @@ def _answers(engine: OrderEngine, facts: Facts) -> list[str]:
             whole,
         ),
         "contradicted": ([engine.contradicted(facts, "orders", number) for number in (1, 2)], [True, False]),
+        "contacts": (
+            [tuple(row) for row in engine.contacts(facts, ["C1", "C2"], start, end)],
+            [("C2", "field-rep", 1, 30.0)],
+        ),
         "rows_of": (engine.rows_of(facts, "orders", "C3"), [_SECOND[1][1:]]),
         "profiles": (
             profiles,

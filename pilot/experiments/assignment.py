@@ -32,3 +32,9 @@ class AssignmentDesign(Design):
         Raises:
             InputError: The design cannot work with these units or shares.
         """
+
+    def faults(self) -> list[str]:
+        """Whether every unit gets each arm as often as stated, by the keys alone; tried on a small frame."""
+        from pilot.experiments.designtrial import assignment_faults
+
+        return assignment_faults(self)

@@ -9,21 +9,35 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from pilot import console
+from pilot import config, console
 from pilot.accounts.service import SYSTEM
-from pilot.errors import CheckFailed
+from pilot.errors import CheckFailed, InputError
 from pilot.experiments import service
 from pilot.experiments.models import Experiment
-from pilot.experiments.plan import load_toml
+from pilot.experiments.plan import load_toml, to_toml
 
 _ABOVE = {
     "start": ("pilot.handling.commands:start", "Let handling begin."),
     "close": ("pilot.handling.commands:close", "End the handling period."),
     "decide": ("pilot.reports.commands:decide", "Apply the decision rule of the plan to a closed EXPERIMENT."),
+    "flow": ("pilot.reports.runningcommands:flow", "How many customers came how far, and where arms went apart."),
+    "follow-up": (
+        "pilot.reports.runningcommands:follow_up",
+        "Compare who was held out of the roll-out with the others.",
+    ),
+    "look": ("pilot.reports.runningcommands:look", "Look at the results before the close, as the plan pays for it."),
+    "opt-out": ("pilot.handling.commands:opt_out", "Take a customer out of the treatment, and keep it in its arm."),
+    "rollout": ("pilot.handling.commands:rollout", "Take the next step of the roll-out."),
+    "staff": ("pilot.reports.runningcommands:staff", "The staff it takes to handle everybody as in the pilot."),
+    "balance": ("pilot.experiments.proofcommands:balance", "Compare frame, sample and arms on every field."),
+    "spillover": ("pilot.experiments.proofcommands:spills", "List what customers of different arms share."),
     "stop": ("pilot.handling.commands:stop", "End an experiment before its time, for good."),
+    "power": ("pilot.experiments.powercommands:power", "What a pilot of this size can show."),
+    "rehearse": ("pilot.experiments.powercommands:rehearse", "Try the whole design on the past, many times."),
 }
 """Moves that do more than move the experiment: they open cases, or read results."""
 
+_DRAFTED = "{key} is a draft. When nothing in it shall change: pilot experiment seal {key}"
 MOST_SHOWN = 20
 MOST_OF_A_VALUE = 60
 
@@ -34,16 +48,69 @@ def experiment() -> None:
 
 
 @experiment.command()
-@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("plan", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--template", metavar="KEY", help="Begin from a template, filled in from the base: see the help of the command"
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Only write the template's plan here"
+)
 @console.json_option
 @with_appcontext
-def create(plan: Path, as_json: bool) -> None:
+def create(plan: Path | None, template: str | None, output: Path | None, as_json: bool) -> None:
     """Keep a plan as a draft.
 
-    PLAN is a TOML file; it is checked first. A draft of the same key is replaced.
+    PLAN is a TOML file; it is checked first. A draft of the same key is replaced. Instead of a file, a template can be
+    named: service-desk, quarterly-call or win-back-letter.
     """
-    made = service.create(SYSTEM, load_toml(plan), place=plan.name)
-    _tell(made, as_json, f"{made.key} is a draft. When nothing in it shall change: pilot experiment seal {made.key}")
+    if (plan is None) == (template is None):
+        raise click.UsageError("Name either a PLAN or a --template.")
+    if output is not None and template is None:
+        raise click.UsageError("-o goes with --template.")
+    if template is not None:
+        _from_template(template, output, as_json)
+    elif plan is not None:
+        made = service.create(SYSTEM, load_toml(plan), place=plan.name)
+        _tell(made, as_json, _DRAFTED.format(key=made.key))
+
+
+def _from_template(template: str, output: Path | None, as_json: bool) -> None:
+    """Write the plan a template gives on this base, or keep it."""
+    from pilot.experiments.drafts import complete
+    from pilot.experiments.templates import filled
+
+    plan = complete(filled(template, config.current().language))
+    if output is None:
+        _tell(service.create(SYSTEM, plan), as_json, _DRAFTED.format(key=plan.key))
+        return
+    _write_new(output, to_toml(plan))
+    console.result(
+        {"key": plan.key, "file": str(output)},
+        as_json,
+        lambda: f"{output} is written. Look through it, then: pilot experiment create {output}",
+    )
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be written: {error.strerror}", place=str(path), remedy="Choose another name or folder"
+        ) from error
+
+
+@experiment.command()
+@with_appcontext
+def schema() -> None:
+    """Print the JSON Schema of plans.
+
+    It holds the settings of every part that is installed; editors that know it help with writing a plan.
+    """
+    from pilot.experiments.schema import plan_schema
+
+    click.echo(json.dumps(plan_schema(), indent=2, ensure_ascii=False))
 
 
 @experiment.command("list")
@@ -66,9 +133,10 @@ def list_(as_json: bool) -> None:
 
 @experiment.command()
 @click.argument("key")
+@click.option("--toml", "as_toml", is_flag=True, help="Print the plan alone, as a TOML file")
 @console.json_option
 @with_appcontext
-def show(key: str, as_json: bool) -> None:
+def show(key: str, as_toml: bool, as_json: bool) -> None:
     """Show plan, hashes, draw and dates.
 
     The plan stands there in words, the draw by stratum and arm.
@@ -77,6 +145,9 @@ def show(key: str, as_json: bool) -> None:
 
     found = service.get(key)
     plan = service.plan_of(found)
+    if as_toml:
+        click.echo(to_toml(plan), nl=False)
+        return
     layers = service.layers(found) if found.frame_digest else []
     strata = [{"stratum": layer.label, "eligible": layer.population, **layer.assigned} for layer in layers]
     console.result(

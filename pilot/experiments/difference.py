@@ -20,7 +20,12 @@ class Change:
 
 def changes(before: Plan, after: Plan) -> list[Change]:
     """What was changed, in the order of the plan. Arms and outcomes are compared by their key, other lists by place."""
-    return list(_compared("", before.model_dump(mode="json"), after.model_dump(mode="json")))
+    return compared(before.model_dump(mode="json"), after.model_dump(mode="json"))
+
+
+def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """What differs between two documents in the shape of a plan; see `changes`."""
+    return list(_compared("", before, after))
 
 
 def _compared(place: str, before: Any, after: Any) -> Iterator[Change]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import starmap
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +23,7 @@ from pilot.experiments.sampling import SPARE_KEYS, Floats, Frame, Keys, Sample, 
 from pilot.plugins.manager import plugins
 
 
-@dataclass(frozen=True, slots=True)
-class DrawnUnit:
+class DrawnUnit(NamedTuple):
     """One customer drawn, and what the draw decided."""
 
     ref: str
@@ -45,19 +45,23 @@ def carry_out(plan: Plan, frame: Frame, seed: str) -> Iterator[DrawnUnit]:
         InputError: The frame is too small for the plan, or a design cannot work with it.
         PluginError: A design broke its contract.
     """
+    return starmap(DrawnUnit, drawn_rows(plan, frame, seed))
+
+
+def drawn_rows(plan: Plan, frame: Frame, seed: str) -> Iterator[tuple[str, str, str, float, float]]:
+    """The same as plain rows, in the order of the fields of `DrawnUnit`."""
     sample = draw_sample(plan, frame, seed)
     units = frame.at(sample.positions)
     allocation = assign_arms(plan, units, seed)
     arms = [arm.key for arm in plan.arms]
-    for ref, stratum, arm, inclusion, probability in zip(
+    return zip(
         units.refs,
-        units.strata.tolist(),
-        allocation.arms.tolist(),
+        map(units.labels.__getitem__, units.strata.tolist()),
+        map(arms.__getitem__, allocation.arms.tolist()),
         sample.probabilities.tolist(),
         allocation.probabilities.tolist(),
         strict=True,
-    ):
-        yield DrawnUnit(ref, units.labels[stratum], arms[arm], inclusion, probability)
+    )
 
 
 def designs_of(plan: Plan) -> tuple[SamplingDesign, AssignmentDesign]:

@@ -5,7 +5,7 @@ Everybody who is not eligible is left out for the first reason that holds, in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,13 +63,13 @@ class Eligible:
 
     Attributes:
         frame: Who is eligible.
-        customer_ids: By ref.
+        customer_ids: In the order of the frame.
         assessed: Customers of the plan's segments.
         steps: In the order of `REASONS`, those that left out nobody too.
     """
 
     frame: Frame
-    customer_ids: Mapping[str, int]
+    customer_ids: Sequence[int]
     assessed: int
     steps: tuple[Step, ...]
 
@@ -81,12 +81,32 @@ def eligible(plan: Plan) -> Eligible:
         PlanError: There is no profile, or it stands as of another day than the plan's.
     """
     _check_profile_day(plan)
-    judged = _judged(plan).subquery()
-    assessed, steps = _steps(judged)
-    columns = columns_of(plan)
-    rows = db.session.execute(_chosen(plan, judged, columns)).all()
-    frame = frames.build((tuple(_row(row, len(plan.sampling.strata), columns)) for row in rows), columns)
-    return Eligible(frame, {row.ref: row.id for row in rows}, assessed, steps)
+    assessed, steps = _steps(_judged(plan).subquery())
+    return Eligible(*_frame(plan), assessed, steps)
+
+
+def _frame(plan: Plan) -> tuple[Frame, Sequence[int]]:
+    """Everybody eligible as a frame, and the customer ids in its order."""
+    columns, layers = columns_of(plan), len(plan.sampling.strata)
+    chosen = chosen_query(plan)
+    found = tuple(zip(*_plain(chosen), strict=True)) or ((),) * len(chosen.selected_columns)
+    refs, ids, others = found[0], found[1], found[2:]
+    keys = list(zip(*others[:layers], strict=True)) if layers else [()] * len(refs)
+    labels = {key: STRATUM_SEPARATOR.join(value or UNKNOWN for value in key) for key in set(keys)}
+    texts: list[Sequence[Any]] = [[labels[key] for key in keys]]
+    if columns.clusters:
+        texts.append([value or f"{ALONE}{ref}" for ref, value in zip(refs, others[layers], strict=True)])
+    frame = frames.from_columns(refs, [*texts, *others[layers + columns.clusters :]], columns)
+    if frame.refs == refs:
+        return frame, ids
+    by_ref = dict(zip(refs, ids, strict=True))
+    return frame, [by_ref[ref] for ref in frame.refs]
+
+
+def _plain(query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
+    """All rows as the driver gives them: texts and numbers need no other making, and there may be millions."""
+    found: Sequence[tuple[Any, ...]] = db.session.connection().execute(query).cursor.fetchall()
+    return found
 
 
 def counts(plan: Plan) -> tuple[int, tuple[Step, ...]]:
@@ -105,28 +125,34 @@ def columns_of(plan: Plan) -> frames.Columns:
     return frames.Columns(bool(plan.sampling.cluster), tuple(name for name in MEASURES if name in measures))
 
 
+def chosen_query(plan: Plan) -> sa.Select[Any]:
+    """Ref, customer id, strata, cluster and measures of everybody eligible under this plan, as a query."""
+    return _chosen(plan, _judged(plan).subquery(), columns_of(plan))
+
+
 def keep(frame: Frame) -> str:
     """Store the frame's file durably and return its digest."""
-    return frames.store(_frames(), frames.to_csv(frame))
+    return frames.store(frames_folder(), frames.to_csv(frame))
 
 
-def sealed_frame(experiment: Experiment, plan: Plan) -> tuple[Frame, Mapping[str, int]]:
-    """The present frame, if it is still the one that was sealed, and the customer id of every ref in it.
+def sealed_frame(experiment: Experiment, plan: Plan) -> tuple[Frame, Sequence[int]]:
+    """The present frame, if it is still the one that was sealed, and the customer ids in its order.
 
     Raises:
-        CheckFailed: It is another one; the error counts who joined, left and changed.
+        CheckFailed: It is another one; the error counts who joined, left and changed. Or the sealed one's file is gone.
     """
-    sealed = stored_frame(experiment)
-    found = eligible(plan)
-    if frames.digest(frames.to_csv(found.frame)) != experiment.frame_digest:
-        joined, left, changed = frames.difference(sealed, found.frame)
+    sealed = stored_file(experiment)
+    _check_profile_day(plan)
+    frame, ids = _frame(plan)
+    if frames.to_csv(frame) != sealed:
+        joined, left, changed = frames.difference(frames.from_csv(sealed), frame)
         raise CheckFailed(
             f"the customer base has changed since the seal: {joined:,} joined the frame, {left:,} left it, "
             f"{changed:,} changed in what the draw looks at",
             place=f"frame of {experiment.key}",
             remedy=f"Take the frame anew with a reason: pilot experiment amend {experiment.key} --reason TEXT",
         )
-    return found.frame, found.customer_ids
+    return frame, ids
 
 
 def stored_frame(experiment: Experiment) -> Frame:
@@ -136,9 +162,19 @@ def stored_frame(experiment: Experiment) -> Frame:
         CheckFailed: Its file is gone or was changed.
         StateError: Nothing has been sealed.
     """
+    return frames.from_csv(stored_file(experiment))
+
+
+def stored_file(experiment: Experiment) -> bytes:
+    """The frame's file as it was sealed.
+
+    Raises:
+        CheckFailed: It is gone or was changed.
+        StateError: Nothing has been sealed.
+    """
     if experiment.frame_digest is None:
         raise StateError(f"the experiment {experiment.key} has no frame yet", remedy="Seal it first")
-    return frames.fetch(_frames(), experiment.frame_digest)
+    return frames.fetch_file(frames_folder(), experiment.frame_digest)
 
 
 def _judged(plan: Plan) -> sa.Select[Any]:
@@ -155,7 +191,7 @@ def _judged(plan: Plan) -> sa.Select[Any]:
         reasons.append((profile.activity == "lost", "lost"))
     first = (
         sa.select(
-            *(_known(name) for name in _fields(plan)),
+            *(known(name) for name in _fields(plan)),
             Customer.id,
             Customer.ref,
             profile.revenue_year.label("by_revenue"),
@@ -189,7 +225,7 @@ def _fields(plan: Plan) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != "revenue_band"]
 
 
-def _known(name: str) -> sa.ColumnElement[Any]:
+def known(name: str) -> sa.ColumnElement[Any]:
     """A field of customer or profile as an expression."""
     if name in _SHARED:
         found: sa.ColumnElement[Any] = sa.func.nullif(shared_values()[_SHARED[name]], "")
@@ -235,15 +271,6 @@ def _chosen(plan: Plan, judged: sa.Subquery, columns: frames.Columns) -> sa.Sele
     return sa.select(chosen.c.ref, chosen.c.id, *strata, *clusters, *(chosen.c[name] for name in columns.measures))
 
 
-def _row(row: Sequence[Any], strata: int, columns: frames.Columns) -> Iterator[Any]:
-    ref, values = row[0], row[2:]
-    yield ref
-    yield STRATUM_SEPARATOR.join(value or UNKNOWN for value in values[:strata])
-    if columns.clusters:
-        yield values[strata] or f"{ALONE}{ref}"
-    yield from (None if value is None else float(value) for value in values[strata + columns.clusters :])
-
-
 def _check_profile_day(plan: Plan) -> None:
     days = set(db.session.scalars(sa.select(CustomerProfile.as_of).distinct()))
     if days != {plan.population.as_of}:
@@ -255,5 +282,6 @@ def _check_profile_day(plan: Plan) -> None:
         )
 
 
-def _frames() -> Path:
+def frames_folder() -> Path:
+    """Where the files of the seals lie."""
     return config.current().data_dir / "frames"

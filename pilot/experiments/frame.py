@@ -15,8 +15,8 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from operator import itemgetter
+from itertools import compress, islice
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -51,21 +51,32 @@ def build(rows: Iterable[Sequence[Any]], columns: Columns = Columns()) -> Frame:
     Raises:
         InputError: A ref stands twice.
     """
-    ordered = sorted(rows, key=itemgetter(0))  # code points sort as their UTF-8 bytes do
-    refs = tuple(row[0] for row in ordered)
-    for ref, after in pairwise(refs):
-        if ref == after:
-            raise InputError(
-                f"customer {ref!r} stands in the frame twice", remedy="Remove the double from the customer base"
-            )
-    strata, labels = _coded([row[1] for row in ordered])
-    clusters, cluster_labels = _coded([row[2] for row in ordered]) if columns.clusters else (None, ())
-    first = 2 + columns.clusters
-    measures = {
-        name: np.array([math.nan if row[place] is None else row[place] for row in ordered], dtype=np.float64)
-        for place, name in enumerate(columns.measures, first)
-    }
+    width = len(columns.header())
+    found = tuple(zip(*rows, strict=True)) or ((),) * width
+    return from_columns(found[0], found[1:], columns)
+
+
+def from_columns(refs: Sequence[str], others: Sequence[Sequence[Any]], columns: Columns = Columns()) -> Frame:
+    """The same from whole columns: the refs, and behind them the columns of `build`'s rows."""
+    refs, others = _in_order(refs, others)
+    strata, labels = _coded(others[0])
+    clusters, cluster_labels = _coded(others[1]) if columns.clusters else (None, ())
+    known = zip(columns.measures, others[1 + columns.clusters :], strict=True)
+    measures = {name: np.array(values, dtype=np.float64) for name, values in known}  # None becomes nan
     return Frame(refs, strata, labels, clusters, cluster_labels, measures)
+
+
+def _in_order(refs: Sequence[str], others: Sequence[Sequence[Any]]) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    """All columns in the order of the refs."""
+    ordered = tuple(sorted(refs))  # code points sort as their UTF-8 bytes do
+    for ref in compress(ordered, map(eq, ordered, islice(ordered, 1, None))):
+        raise InputError(
+            f"customer {ref!r} stands in the frame twice", remedy="Remove the double from the customer base"
+        )
+    if ordered == tuple(refs):
+        return ordered, others
+    line = sorted(range(len(refs)), key=refs.__getitem__)
+    return ordered, [[column[place] for place in line] for column in others]
 
 
 def columns_of(frame: Frame) -> Columns:
@@ -75,7 +86,7 @@ def columns_of(frame: Frame) -> Columns:
 
 def to_csv(frame: Frame) -> bytes:
     """The frame's file."""
-    lines = map(",".join, zip(map(_quoted, frame.refs), *_fields(frame), strict=True))
+    lines = map(",".join, zip(_all_quoted(frame.refs), *_fields(frame), strict=True))
     return "\n".join([",".join(columns_of(frame).header()), *lines, ""]).encode()
 
 
@@ -121,6 +132,15 @@ def fetch(folder: Path, name: str) -> Frame:
     Raises:
         CheckFailed: Its file is gone or was changed.
     """
+    return from_csv(fetch_file(folder, name))
+
+
+def fetch_file(folder: Path, name: str) -> bytes:
+    """The file kept under this digest.
+
+    Raises:
+        CheckFailed: It is gone or was changed.
+    """
     path = folder / f"{name}.csv"
     try:
         data = path.read_bytes()
@@ -130,7 +150,7 @@ def fetch(folder: Path, name: str) -> Frame:
         ) from error
     if digest(data) != name:
         raise CheckFailed("the frame's file was changed", place=str(path), remedy="Restore it from a backup")
-    return from_csv(data)
+    return data
 
 
 def difference(before: Frame, after: Frame) -> tuple[int, int, int]:
@@ -155,17 +175,23 @@ def _fields(frame: Frame) -> list[Iterable[str]]:
 def _coded(values: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
     labels = tuple(sorted(set(values)))
     index = {label: number for number, label in enumerate(labels)}
-    return np.fromiter((index[value] for value in values), np.int64, len(values)), labels
+    return np.fromiter(map(index.__getitem__, values), np.int64, len(values)), labels
 
 
 def _texts(codes: Ints, labels: Sequence[str]) -> Iterator[str]:
     quoted = [_quoted(label) for label in labels]
-    return (quoted[code] for code in codes.tolist())
+    return map(quoted.__getitem__, codes.tolist())
 
 
 def _number(value: float) -> str:
     """The shortest decimal that means this number, as every Python writes it; empty where it is not known."""
     return "" if math.isnan(value) else repr(value)
+
+
+def _all_quoted(refs: Sequence[str]) -> Iterable[str]:
+    """The refs as fields; customer numbers seldom need a quotation mark, which one look at all of them tells."""
+    special = _SPECIAL & set("".join(refs))
+    return map(_quoted, refs) if special else refs
 
 
 def _quoted(field: str) -> str:

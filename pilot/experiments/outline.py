@@ -13,9 +13,10 @@ from pilot import console
 from pilot.analysis.apportionment import apportion
 from pilot.analysis.review import SMALL_ARM
 from pilot.errors import NotFound
+from pilot.experiments.agreed import look_days
 from pilot.experiments.difference import changes
 from pilot.experiments.models import Experiment
-from pilot.experiments.plan import PartChoice, Plan, PlannedOutcome
+from pilot.experiments.plan import USUAL_TABLE, PartChoice, Plan, PlannedOutcome
 from pilot.experiments.sealing import plan_in, versions
 from pilot.experiments.units import Layer
 
@@ -39,6 +40,7 @@ def outline(experiment: Experiment, plan: Plan, layers: Sequence[Layer]) -> str:
         [f"{plan.name}", f"{experiment.key}, {experiment.state.replace('_', ' ')}"],
         _plan(plan),
         _comparison(plan),
+        _agreed(plan),
         _seal(experiment, plan),
         _history(experiment),
     ]
@@ -120,6 +122,26 @@ def _comparison(plan: Plan) -> Iterable[str]:
         "Decision",
         f"Roll out if {rule.not_worse} is not worse than in control by {margin:g} or more and {rule.cheaper} is "
         f"lower than in control, both at {100 * rule.level:g} % confidence",
+    )
+
+
+def _agreed(plan: Plan) -> Iterable[str]:
+    """The decision table, the looks and the ladder."""
+    rows = [(row.quality, row.cost, row.guardrails, row.verdict, row.note) for row in plan.decision.rows]
+    if plan.decision.table and plan.decision.table != USUAL_TABLE:
+        for number, states in enumerate(rows):
+            quality, cost, guardrails, verdict, note = (text.replace("_", " ") for text in states)
+            told = f"quality {quality}, cost {cost}, guardrails {guardrails}: {verdict}" + (
+                f" ({note})" if note else ""
+            )
+            yield _entry("" if number else "By the table", told)
+    days = look_days(plan)
+    yield _entry("Looks", ", ".join(map(_day, days)) + ", before the close" if days else "none before the close")
+    ladder = plan.ladder
+    yield _entry(
+        "Roll-out",
+        f"{', '.join(f'{100 * share:g} %' for share in ladder.shares)}, {ladder.days_between} days between steps, "
+        f"{100 * ladder.hold_out:g} % held out",
     )
 
 

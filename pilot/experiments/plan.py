@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from pilot.config import Language
@@ -120,12 +121,88 @@ class PlannedAnalysis(Section):
     analysis: PartChoice
 
 
+class DecisionRow(Section):
+    """One row of the decision table: what the outcomes have to show, and the verdict then."""
+
+    quality: Literal["not_worse", "worse", "unclear", "any"] = "any"
+    """Of the outcome `not_worse`: within its margin, worse by more than it, or neither is shown."""
+    cost: Literal["cheaper", "dearer", "unclear", "any"] = "any"
+    """Of the outcome `cheaper`: lower than control, higher, or neither is shown."""
+    guardrails: Literal["held", "broken", "any"] = "any"
+    """`broken`: a guardrail with a margin is shown to be worse by more than it."""
+    verdict: Literal["roll_out", "do_not", "inconclusive"]
+    note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
+
+
 class DecisionRule(Section):
     """Roll out if `not_worse` is not worse than control by its margin and `cheaper` is lower than in control."""
 
     not_worse: str
     cheaper: str
     level: float = Field(default=0.95, gt=0.5, lt=1)
+    table: tuple[DecisionRow, ...] = ()
+    """What follows from each combination of states, each covered by exactly one row; the usual rule where it is empty."""
+
+    @property
+    def rows(self) -> tuple[DecisionRow, ...]:
+        """The decision table, the usual one where the plan has none of its own."""
+        return self.table or USUAL_TABLE
+
+
+USUAL_TABLE = (
+    DecisionRow(guardrails="broken", verdict="do_not"),
+    DecisionRow(quality="not_worse", cost="cheaper", guardrails="held", verdict="roll_out"),
+    DecisionRow(quality="worse", guardrails="held", verdict="do_not"),
+    DecisionRow(quality="not_worse", cost="dearer", guardrails="held", verdict="do_not"),
+    DecisionRow(quality="unclear", cost="dearer", guardrails="held", verdict="do_not"),
+    DecisionRow(quality="not_worse", cost="unclear", guardrails="held", verdict="inconclusive"),
+    DecisionRow(quality="unclear", cost="cheaper", guardrails="held", verdict="inconclusive"),
+    DecisionRow(quality="unclear", cost="unclear", guardrails="held", verdict="inconclusive"),
+)
+"""Not worse and cheaper: roll out. Shown to be worse or dearer, or a guardrail broken: do not. Otherwise inconclusive."""
+
+
+class Looks(Section):
+    """Looks at results before the close that the plan pays for: on days, or at shares of the pilot's time."""
+
+    days: tuple[date, ...] = ()
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Of the days from the start of handling to the last day of answering; the close is the look after them, at 1."""
+    spending: Literal["obrien-fleming", "pocock"] = "obrien-fleming"
+
+
+class Ladder(Section):
+    """How a pilot that succeeded is rolled out: in steps, with a part kept on the old handling to compare with."""
+
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.1, 0.5, 1.0)
+    """Of those not held out, how many are handled the new way after each step; the last is 1."""
+    days_between: int = Field(default=28, ge=1, le=366)
+    hold_out: float = Field(default=0.05, ge=0, le=0.5)
+    """Share of customers kept on the old handling by chance."""
+    hold_days: int = Field(default=365, ge=1, le=1830)
+    """So long they are kept there, from the first step on."""
+
+
+class Expectation(Section):
+    """What is expected of one outcome, on its scale. What is left out comes from the company's data, or is assumed."""
+
+    mean: float | None = None
+    """Of control; the share of yes of a yes or no."""
+    sd: float | None = Field(default=None, gt=0)
+    effect: float | None = None
+    """The true difference, pilot minus control, that the pilot shall be able to show."""
+
+
+class Expectations(Section):
+    """What is expected before anybody is drawn: for power and rehearsal only, nothing is decided by it."""
+
+    response: float | None = Field(default=None, gt=0, le=1)
+    """Share of those asked who answer."""
+    attrition: float | None = Field(default=None, ge=0, lt=1)
+    """Share of those drawn who are gone before they are asked."""
+    icc: float | None = Field(default=None, ge=0, lt=1)
+    """How alike the customers of a cluster are, where clusters are assigned."""
+    outcomes: dict[Key, Expectation] = Field(default_factory=dict)
 
 
 class Plan(Section):
@@ -149,6 +226,10 @@ class Plan(Section):
     outcomes: tuple[PlannedOutcome, ...] = Field(min_length=1)
     analyses: tuple[PlannedAnalysis, ...] = Field(min_length=1)
     decision: DecisionRule
+    looks: Looks | None = None
+    """Looks before the close; without them results stay closed until then."""
+    ladder: Ladder = Ladder()
+    expected: Expectations = Expectations()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -181,6 +262,18 @@ def load_toml(source: Path | str, *, place: str = "") -> Plan:
         raise first_fault(error, Plan, place) from error
     except PlanError as error:
         raise PlanError(error.reason, place=f"{place}: {error.place}", remedy=error.remedy) from error
+
+
+def to_toml(plan: Plan) -> str:
+    """The plan as TOML that `load_toml` reads again. What is None stands for the default, and is left out."""
+    text = canonical(plan)
+    return tomli_w.dumps(_without_none(plan.model_dump()), multiline_strings="\\r" not in text)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def canonical(plan: Plan) -> str:

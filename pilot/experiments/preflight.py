@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pilot.customers.service import segments
 from pilot.errors import PilotError, PlanError
 from pilot.experiments.draw import designs_of
 from pilot.experiments.eligibility import CLUSTER_FIELDS, MEASURES, STRATUM_FIELDS
-from pilot.experiments.plan import PartChoice, Plan
+from pilot.experiments.plan import PartChoice, Plan, PlannedAnalysis, PlannedOutcome, Population, Sampling
+from pilot.experiments.rules import Rule
 from pilot.faults import suggestion
 from pilot.plugins.manager import plugins
 
@@ -29,11 +30,11 @@ def check(plan: Plan, place: str = "") -> Plan:
         PlanError: Something it names is not installed, or a setting does not fit. The place is the key.
     """
     try:
-        _check_names(plan)
-        complete = _complete(plan)
-        _check_designs(complete)
-        _check_margins(complete)
-        _check_levels(complete)
+        for rule in INSTALLED:
+            rule.check(plan)
+        complete = complete_sections(plan, Plan.model_fields)
+        for rule in FITTING:
+            rule.check(complete)
     except PilotError as error:
         raise PlanError(
             error.reason, place=f"{place}: {error.place}" if place else error.place, remedy=error.remedy
@@ -41,7 +42,7 @@ def check(plan: Plan, place: str = "") -> Plan:
     return complete
 
 
-def _check_names(plan: Plan) -> None:
+def _check_segments(plan: Plan) -> None:
     known = [segment.key for segment in segments()]
     for number, key in enumerate(plan.population.segments):
         if key not in known:
@@ -50,10 +51,16 @@ def _check_names(plan: Plan) -> None:
                 place=f"population.segments[{number}]",
                 remedy=suggestion(key, known, "Segments of the base"),
             )
+
+
+def _check_layers(plan: Plan) -> None:
     for number, field in enumerate(plan.sampling.strata):
         _check_field(field, STRATUM_FIELDS, "to stratify by", f"sampling.strata[{number}]")
     if plan.sampling.cluster:
         _check_field(plan.sampling.cluster, CLUSTER_FIELDS, "that clusters can share", "sampling.cluster")
+
+
+def _check_channels(plan: Plan) -> None:
     for number, arm in enumerate(plan.arms):
         plugins().get("handling_channels", arm.channel, place=f"arms[{number}].channel")
 
@@ -77,26 +84,46 @@ def _check_designs(plan: Plan) -> None:
             )
 
 
-def _complete(plan: Plan) -> Plan:
-    sampling = {"design": _choice("sampling_designs", plan.sampling.design, "sampling.design")}
+def complete_sections(plan: Plan, sections: Collection[str]) -> Plan:
+    """The plan with the settings of the parts in these sections spelt out.
+
+    Raises:
+        InputError: A part is not installed, or a setting does not fit. The place is the key.
+    """
+    return plan.model_copy(update={name: spell(plan) for name, spell in _SPELT.items() if name in sections})
+
+
+def _population(plan: Plan) -> Population:
     rule = plan.population.rule
-    population = {"rule": rule and _choice("segment_rules", rule, "population.rule")}
-    changes: dict[str, Any] = {
-        "population": plan.population.model_copy(update=population),
-        "sampling": plan.sampling.model_copy(update=sampling),
-        "assignment": _choice("assignment_designs", plan.assignment, "assignment"),
-        "outcomes": tuple(
-            outcome.model_copy(update={"source": _choice("outcomes", outcome.source, f"outcomes[{number}].source")})
-            for number, outcome in enumerate(plan.outcomes)
-        ),
-        "analyses": tuple(
-            planned.model_copy(
-                update={"analysis": _choice("analyses", planned.analysis, f"analyses[{number}].analysis")}
-            )
-            for number, planned in enumerate(plan.analyses)
-        ),
-    }
-    return plan.model_copy(update=changes)
+    return plan.population.model_copy(update={"rule": rule and _choice("segment_rules", rule, "population.rule")})
+
+
+def _sampling(plan: Plan) -> Sampling:
+    design = _choice("sampling_designs", plan.sampling.design, "sampling.design")
+    return plan.sampling.model_copy(update={"design": design})
+
+
+def _outcomes(plan: Plan) -> tuple[PlannedOutcome, ...]:
+    return tuple(
+        outcome.model_copy(update={"source": _choice("outcomes", outcome.source, f"outcomes[{number}].source")})
+        for number, outcome in enumerate(plan.outcomes)
+    )
+
+
+def _analyses(plan: Plan) -> tuple[PlannedAnalysis, ...]:
+    return tuple(
+        planned.model_copy(update={"analysis": _choice("analyses", planned.analysis, f"analyses[{number}].analysis")})
+        for number, planned in enumerate(plan.analyses)
+    )
+
+
+_SPELT: Mapping[str, Callable[[Plan], Any]] = {
+    "population": _population,
+    "sampling": _sampling,
+    "assignment": lambda plan: _choice("assignment_designs", plan.assignment, "assignment"),
+    "outcomes": _outcomes,
+    "analyses": _analyses,
+}
 
 
 def _choice(kind: str, choice: PartChoice, place: str) -> PartChoice:
@@ -128,3 +155,18 @@ def _check_levels(plan: Plan) -> None:
                 place=f"decision.{name}",
                 remedy=f"Give one of them settings = {{ level = {rule.level:g} }}",
             )
+
+
+INSTALLED = (
+    Rule("segments known", _check_segments, ("population",)),
+    Rule("fields known", _check_layers, ("sampling",)),
+    Rule("channels known", _check_channels, ("arms",)),
+)
+"""What the plan names is there."""
+
+FITTING = (
+    Rule("designs", _check_designs, ("sampling", "assignment")),
+    Rule("one margin", _check_margins, ("outcomes", "analyses")),
+    Rule("levels", _check_levels, ("outcomes", "analyses", "decision")),
+)
+"""What holds of a plan whose settings are spelt out."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from string import Formatter
 from typing import TYPE_CHECKING
 
 from pilot.analysis.apportionment import apportion
-from pilot.errors import PlanError
+from pilot.errors import PilotError, PlanError
+from pilot.experiments.agreed import check_guardrails, check_ladder, check_looks, check_table
 from pilot.faults import suggestion
 
 if TYPE_CHECKING:
@@ -22,25 +24,33 @@ PLACEHOLDERS = ("customer", "company", "until")
 SMALLEST_ARM = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: a function that raises PlanError, and the sections of the plan it reads."""
+
+    name: str
+    check: Callable[[Plan], None]
+    reads: tuple[str, ...]
+
+
 def check_rules(plan: Plan) -> None:
     """Refuse a plan that contradicts itself.
 
     Raises:
         PlanError: The place is the key, e.g. `arms[1].share`.
     """
-    _unique("population.segments", "segment", plan.population.segments)
-    _unique("sampling.strata", "stratum field", plan.sampling.strata)
-    _entities(plan)
-    _arms(plan)
-    _shares(plan)
-    _calendar(plan)
-    _unique("outcomes", "outcome", [outcome.key for outcome in plan.outcomes], ".key")
-    _margins(plan)
-    _analyses(plan)
-    _decision(plan)
-    for language, text in plan.notice.items():
-        _placeholders(text.subject, f"notice.{language}.subject")
-        _placeholders(text.body, f"notice.{language}.body")
+    for rule in RULES:
+        rule.check(plan)
+
+
+def faults(rules: Iterable[Rule], plan: Plan, sections: Collection[str]) -> Iterator[tuple[Rule, PilotError]]:
+    """What rules find wrong with a plan of which only some sections stand: each is asked if all it reads is there."""
+    for rule in rules:
+        if all(name in sections for name in rule.reads):
+            try:
+                rule.check(plan)
+            except PilotError as error:
+                yield rule, error
 
 
 def _unique(place: str, what: str, keys: Iterable[str], suffix: str = "") -> None:
@@ -51,6 +61,29 @@ def _unique(place: str, what: str, keys: Iterable[str], suffix: str = "") -> Non
                 f"{what} {key!r} stands here a second time", place=f"{place}[{number}]{suffix}", remedy="Remove one"
             )
         seen.add(key)
+
+
+def _segments(plan: Plan) -> None:
+    _unique("population.segments", "segment", plan.population.segments)
+
+
+def _strata(plan: Plan) -> None:
+    _unique("sampling.strata", "stratum field", plan.sampling.strata)
+
+
+def _outcomes(plan: Plan) -> None:
+    _unique("outcomes", "outcome", [outcome.key for outcome in plan.outcomes], ".key")
+
+
+def _notice(plan: Plan) -> None:
+    for language, text in plan.notice.items():
+        _placeholders(text.subject, f"notice.{language}.subject")
+        _placeholders(text.body, f"notice.{language}.body")
+
+
+def _expected(plan: Plan) -> None:
+    for key in plan.expected.outcomes:
+        _known_outcome(key, [outcome.key for outcome in plan.outcomes], f"expected.outcomes.{key}")
 
 
 def _entities(plan: Plan) -> None:
@@ -183,3 +216,24 @@ def _placeholders(text: str, place: str) -> None:
             raise PlanError(
                 f"unknown placeholder {{{written}}}", place=place, remedy=f"Use {known}; write {{{{ for a brace"
             )
+
+
+RULES = (
+    Rule("segments", _segments, ("population",)),
+    Rule("strata", _strata, ("sampling",)),
+    Rule("entities", _entities, ("population", "sampling")),
+    Rule("arms", _arms, ("arms",)),
+    Rule("shares", _shares, ("arms", "sampling")),
+    Rule("calendar", _calendar, ("population", "calendar")),
+    Rule("outcomes", _outcomes, ("outcomes",)),
+    Rule("margins", _margins, ("outcomes",)),
+    Rule("analyses", _analyses, ("outcomes", "analyses")),
+    Rule("decision", _decision, ("outcomes", "analyses", "decision")),
+    Rule("expected", _expected, ("outcomes", "expected")),
+    Rule("table", check_table, ("decision",)),
+    Rule("guardrails", check_guardrails, ("outcomes", "analyses")),
+    Rule("looks", check_looks, ("calendar", "analyses", "decision", "looks")),
+    Rule("ladder", check_ladder, ("ladder",)),
+    Rule("notice", _notice, ("notice",)),
+)
+"""In the order in which a plan is told of them."""

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -59,9 +59,25 @@ def grouped(line: Ints, group: Ints, groups: int) -> Ints:
         group: Group of every unit, from 0.
         groups: How many groups there are.
     """
-    kind = np.uint8 if groups <= 1 << 8 else np.uint16 if groups <= 1 << 16 else np.int64
-    ordered: Ints = line[np.argsort(group.astype(kind)[line], kind="stable")]
+    ordered: Ints = line[np.argsort(group.astype(_narrow(groups))[line], kind="stable")]
     return ordered
+
+
+def by_chance_within(keys: Keys, group: Ints, groups: int) -> Ints:
+    """The places group by group, in random order in each: `grouped(by_chance(keys), group, groups)`, for less."""
+    if len(keys) > 1 << _DROPPED:
+        return grouped(by_chance(keys), group, groups)
+    mask = np.uint64((1 << _DROPPED) - 1)
+    order = np.argsort(group.astype(_narrow(groups)), kind="stable")
+    packed = keys[order]
+    packed &= ~mask
+    packed |= order.view(np.uint64)
+    first = 0
+    for end in np.cumsum(np.bincount(group, minlength=groups)).tolist():
+        packed[first:end].sort()  # one group at a time stays in the processor's cache
+        first = end
+    packed &= mask
+    return packed.view(np.int64)
 
 
 def ranks(line: Ints) -> Ints:
@@ -69,6 +85,11 @@ def ranks(line: Ints) -> Ints:
     found = np.empty(len(line), dtype=np.int64)
     found[line] = np.arange(len(line))
     return found
+
+
+def _narrow(groups: int) -> type[np.integer[Any]]:
+    """The type in which so many groups are sorted by counting instead of comparing, if there is one."""
+    return np.uint8 if groups <= 1 << 8 else np.uint16 if groups <= 1 << 16 else np.int64
 
 
 def fraction(key: int) -> float:
@@ -182,3 +203,9 @@ class SamplingDesign(Design):
         Raises:
             InputError: The frame is too small, or the design cannot meet `size`.
         """
+
+    def faults(self) -> list[str]:
+        """Whether it draws as many as asked for, by its keys alone, each unit as often as it states; tried on a small frame."""
+        from pilot.experiments.designtrial import sampling_faults
+
+        return sampling_faults(self)

@@ -17,10 +17,12 @@ from pilot import clock, config
 from pilot.accounts.service import Actor, record
 from pilot.db import Transaction, db, transaction
 from pilot.errors import CheckFailed, PlanError, StateError
+from pilot.experiments import baseline
 from pilot.experiments.difference import changes
-from pilot.experiments.draw import carry_out, seed_of
+from pilot.experiments.draw import drawn_rows, seed_of
 from pilot.experiments.eligibility import Eligible, eligible, keep, sealed_frame
-from pilot.experiments.models import Experiment, PlanVersion, Unit
+from pilot.experiments.keeping import keep_units
+from pilot.experiments.models import Experiment, PlanVersion
 from pilot.experiments.plan import Plan, canonical, from_canonical, text_hash
 from pilot.experiments.preflight import check
 from pilot.experiments.sampling import ALGORITHM
@@ -111,19 +113,9 @@ def draw(actor: Actor, key: str, public_value: str) -> Experiment:
         experiment.public_value, experiment.algorithm = value, ALGORITHM
         experiment.drawn_version = versions(experiment)[-1].number
         experiment.seed = seed_as_derived(experiment)
-        rows = [
-            {
-                "experiment_id": experiment.id,
-                "customer_id": customer_ids[unit.ref],
-                "stratum": unit.stratum,
-                "arm": unit.arm,
-                "inclusion_probability": unit.inclusion_probability,
-                "arm_probability": unit.arm_probability,
-            }
-            for unit in carry_out(plan, frame, experiment.seed)
-        ]
-        work.session.execute(sa.insert(Unit), rows)
-        sizes = Counter(row["arm"] for row in rows)
+        rows = list(drawn_rows(plan, frame, experiment.seed))
+        keep_units(experiment, rows, dict(zip(frame.refs, customer_ids, strict=True)))
+        sizes = Counter(arm for _ref, _stratum, arm, _inclusion, _probability in rows)
         move(work, actor, experiment, "drawn", public_value=value, seed=experiment.seed, arms=dict(sizes))
     return experiment
 
@@ -186,17 +178,26 @@ def _version_drawn(experiment: Experiment) -> PlanVersion:
     )
 
 
-def _freeze(work: Transaction, actor: Actor, experiment: Experiment, plan: Plan, *, reason: str | None) -> None:
-    """Check a plan once more, take its frame, and keep both."""
-    place = f"plan of {experiment.key}"
+def fit_to_seal(plan: Plan, place: str) -> tuple[Plan, Eligible]:
+    """The plan as it would be sealed now, and its frame; nothing is kept.
+
+    Raises:
+        PlanError: It could not be sealed; see `seal`.
+    """
     complete = _with_survey(check(plan, place), place)
     _check_future(complete, place)
     current_app.extensions["pilot.plan_check"](complete, place)
     found = eligible(complete)
     _check_size(complete, found, place)
-    for _ in carry_out(complete, found.frame, "rehearsal"):
-        pass
+    drawn_rows(complete, found.frame, "rehearsal")
+    return complete, found
+
+
+def _freeze(work: Transaction, actor: Actor, experiment: Experiment, plan: Plan, *, reason: str | None) -> None:
+    """Check a plan once more, take its frame, and keep both."""
+    complete, found = fit_to_seal(plan, f"plan of {experiment.key}")
     experiment.frame_digest = keep(found.frame)
+    experiment.baseline_digest = baseline.keep(complete, found.frame)
     experiment.frame_size = len(found.frame)
     experiment.eligibility = {"assessed": found.assessed, "steps": [asdict(step) for step in found.steps]}
     _keep_version(work, actor, experiment, complete, reason)

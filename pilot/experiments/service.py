@@ -8,21 +8,21 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
-from sqlalchemy.exc import IntegrityError
 
 from pilot import clock, config
 from pilot.accounts.service import Actor, record
 from pilot.customers.models import Customer
-from pilot.db import Transaction, db, transaction
+from pilot.db import db, transaction
 from pilot.errors import InputError, StateError
-from pilot.experiments import notice
-from pilot.experiments.models import Experiment, Unit
-from pilot.experiments.plan import Plan, canonical, text_hash
+from pilot.experiments import drafts, notice, sealing, spillover
+from pilot.experiments.drafts import unfinished
+from pilot.experiments.models import Experiment, RolloutUnit, Unit
+from pilot.experiments.plan import Plan
 from pilot.experiments.preflight import check
 from pilot.experiments.replaying import ReplayResult, replay
-from pilot.experiments.sealing import MAX_REASON, SurveyLookup, amend, draw, plan_drawn, plan_of, seal, versions
-from pilot.experiments.states import find, get, locked, move, one_line, subject
-from pilot.experiments.units import Layer, UnitRow, layers, units
+from pilot.experiments.sealing import MAX_REASON, SurveyLookup, draw, plan_drawn, plan_of, versions
+from pilot.experiments.states import get, locked, move, one_line, subject
+from pilot.experiments.units import Layer, UnitRow, frame_strata, layers, units
 from pilot.mail.models import OutboxMessage
 from pilot.mail.service import Content, Withhold, queue_many
 
@@ -37,6 +37,7 @@ __all__ = [
     "compose_notice",
     "create",
     "draw",
+    "frame_strata",
     "get",
     "held_customers",
     "layers",
@@ -51,8 +52,10 @@ __all__ = [
     "replay",
     "roll_out",
     "seal",
+    "spillover_told",
     "start",
     "stop",
+    "unfinished",
     "units",
     "versions",
     "waiting_for_draw",
@@ -74,10 +77,16 @@ def register_survey_lookup(app: Flask, lookup: SurveyLookup) -> None:
     app.extensions["pilot.survey_lookup"] = lookup
 
 
-def held_customers() -> sa.Select[int, str]:
-    """A query of the customers who keep their arm for now, each with the key of its experiment."""
+def held_customers() -> sa.CompoundSelect[int, str]:
+    """A query of the customers who keep their handling for now, in an arm or held out of a roll-out.
+
+    Each comes with the key of its experiment.
+    """
     held = sa.select(Unit.customer_id, Experiment.key).join(Experiment, Experiment.id == Unit.experiment_id)
-    return held.where(Experiment.state.in_(("drawn", "running")))
+    held_out = sa.select(RolloutUnit.customer_id, Experiment.key).join(Experiment)
+    return sa.union_all(
+        held.where(Experiment.state.in_(("drawn", "running"))), held_out.where(RolloutUnit.held_until > config.today())
+    )
 
 
 def waiting_for_draw(day: date) -> list[str]:
@@ -101,18 +110,36 @@ def create(actor: Actor, plan: Plan, place: str = "") -> Experiment:
     actor.require("operations")
     with transaction() as work:
         complete = check(plan, place)
-        found = find(plan.key, lock=True)
-        if found is not None and found.state != "draft":
-            raise StateError(
-                f"the experiment {plan.key} is {found.state}: nothing in its plan changes any more",
-                place=f"{place}: key" if place else "key",
-                remedy="Give the new plan another key",
-            )
-        experiment = found or Experiment(key=plan.key, state="draft", created_at=clock.now())
-        experiment.name, experiment.plan = complete.name, canonical(complete)
-        work.session.add(experiment)
-        _flush_new(work, plan.key)
-        record(actor, "revised" if found else "created", subject(plan.key), plan=text_hash(experiment.plan))
+        experiment = drafts.keep(work, actor, complete, place)
+        drafts.forget(plan.key)
+    return experiment
+
+
+def seal(actor: Actor, key: str) -> Experiment:
+    """Freeze the plan, its survey and its frame under their hashes; see `sealing.seal`.
+
+    Raises:
+        PlanError: The plan no longer fits the installation, its survey is missing, or the frame is too small.
+        StateError: It is not a draft, or something in its plan is still missing or wrong.
+    """
+    with transaction():
+        drafts.finish(actor, key)
+        experiment = sealing.seal(actor, key)
+        drafts.forget(key)
+    return experiment
+
+
+def amend(actor: Actor, key: str, reason: str, plan: Plan | None = None, place: str = "") -> Experiment:
+    """Put a new version of the plan beside the sealed one; see `sealing.amend`. Drafts of other amendments are dropped.
+
+    Raises:
+        InputError: The reason is empty, too long or not on one line.
+        PlanError: As `seal`; or the amendment changes what cannot be changed any more, or nothing.
+        StateError: It is a draft, or closed already.
+    """
+    with transaction():
+        experiment = sealing.amend(actor, key, reason, plan, place)
+        drafts.forget(key)
     return experiment
 
 
@@ -130,14 +157,26 @@ def start(actor: Actor, key: str) -> Experiment:
     actor.require("operations")
     with transaction() as work:
         experiment = locked(key, "running")
-        calendar = plan_of(experiment).calendar
+        plan = plan_of(experiment)
+        notice.require_texts(experiment, plan)
+        calendar = plan.calendar
         if not calendar.start <= config.today() < calendar.end:
             raise StateError(
                 f"the plan lets handling in {key} run from {calendar.start} to the day before {calendar.end}",
                 remedy="Wait for that day, or stop the experiment and plan another",
             )
-        move(work, actor, experiment, "running")
+        found = spillover.check(experiment, clock.now())
+        move(work, actor, experiment, "running", shared=spillover.counts(found))
     return experiment
+
+
+def spillover_told(key: str) -> list[str]:
+    """A sentence for each kind of thing that customers of different arms share, other than as planned.
+
+    Raises:
+        StateError: Nothing has been drawn.
+    """
+    return [spillover.told(spill) for spill in spillover.find(get(key)) if not spill.expected]
 
 
 def close(actor: Actor, key: str) -> Experiment:
@@ -233,7 +272,7 @@ def notify(actor: Actor, key: str) -> int:
                 f"the experiment {key} is {experiment.state}",
                 remedy="Notices go out after the draw, until it is closed",
             )
-        plan_of(experiment)  # nothing goes out under another plan
+        notice.require_texts(experiment, plan_of(experiment))  # nothing goes out under another plan
         found = db.session.execute(sa.select(Unit.id, Unit.customer_id).where(Unit.experiment_id == experiment.id))
         rows = [(unit_id, f"notice:{experiment.id}:{unit_id}", customer_id) for unit_id, customer_id in found]
         queued = queue_many("notice", rows, experiment.id)
@@ -258,8 +297,7 @@ def compose_notice(message: OutboxMessage) -> Content | Withhold:
         return Withhold("the customer has opted out")
     if not customer.email:
         return Withhold("the customer has no e-mail address")
-    language = customer.language if customer.language in config.LANGUAGES else config.current().language
-    return notice.write(plan_of(experiment), customer.name, language)
+    return notice.write(plan_of(experiment), customer.name, notice.language_of(customer.language))
 
 
 def pilot_names() -> dict[str, str]:
@@ -271,10 +309,3 @@ def pilot_names() -> dict[str, str]:
 def pilot_members(key: str) -> sa.Select[int]:
     """The ids of the customers who were drawn into an experiment, as a query."""
     return sa.select(Unit.customer_id).join(Experiment).where(Experiment.key == key)
-
-
-def _flush_new(work: Transaction, key: str) -> None:
-    try:
-        work.session.flush()
-    except IntegrityError as error:
-        raise StateError(f"somebody else has just created {key}", remedy="Look at it before you replace it") from error

@@ -55,6 +55,17 @@ def units(experiment: Experiment) -> list[UnitRow]:
     return sorted((UnitRow(*row) for row in rows), key=lambda unit: unit.ref)
 
 
+def frame_strata(experiment: Experiment) -> list[tuple[str, str]]:
+    """Every customer of a sealed experiment's frame, drawn or not: its ref and stratum.
+
+    Raises:
+        CheckFailed: The plan or the frame's file was changed.
+        StateError: It is not sealed.
+    """
+    frame = stored_frame(experiment)
+    return [(ref, frame.labels[stratum]) for ref, stratum in zip(frame.refs, frame.strata.tolist(), strict=True)]
+
+
 def layers(experiment: Experiment) -> list[Layer]:
     """The strata of a sealed experiment's frame, in the order of their labels; before the draw all arms are empty.
 

@@ -16,6 +16,9 @@ class HandlingChannel(Part):
     def hand_over(self, cases: Sequence[Case]) -> None:
         """Take these customers on. Called again for the same cases it does no harm."""
 
+    def take_back(self, cases: Sequence[Case]) -> None:
+        """Look after these customers no longer. Called again for the same cases it does no harm."""
+
     @abstractmethod
     def cost(self, kind: str, minutes: float) -> float:
         """What one touch costs: `kind` is call, mail or visit."""

@@ -23,3 +23,5 @@ class Case(Model):
     """Key of the handling channel part."""
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    opted_out_at: Mapped[datetime | None]
+    """When it was taken back because the customer wanted no part in the pilot; the customer keeps its arm."""

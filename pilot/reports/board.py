@@ -190,7 +190,7 @@ def board(experiment: Experiment) -> Board:
         plan=plan,
         steps=steps(experiment),
         next=next_step(experiment, plan, waved=waved, analysed=experiment.id in _with(AnalysisRun)),
-        flow=[(size, flow[size.arm]) for size in sizes if size.customers],
+        flow=[(size, flow[size.arm]) for size in sizes] if experiment.drawn_at else [],
         answers=answers if waved else [],
         mails=[mails for kind in MAIL_KINDS if (mails := _mails(experiment.id, kind)).total],
         trail=trail(f"experiment:{experiment.key}"),
@@ -245,6 +245,8 @@ def next_step(experiment: Experiment, plan: Plan, *, waved: bool, analysed: bool
             return Next(_("Compare the arms"), f"pilot analyse {key}")
         case "closed":
             return Next(_("Apply the decision rule"), f"pilot experiment decide {key}")
+        case "decided" if experiment.verdict == "roll_out":
+            return Next(_("Take the first step of the roll-out"), f"pilot experiment rollout {key}")
         case "decided":
             return Next(_("Read the report and act on the decision"))
     return Next("")

@@ -1,6 +1,7 @@
 """The decision rule: not worse by more than the margin, and cheaper. Pure: comparisons in, verdict out.
 
-Both halves must hold, each at the full level (an intersection-union test needs no correction: Berger 1982).
+What the outcomes show are states, and the decision table of the plan says what follows from them. For the usual table
+both halves must hold, each at the full level (an intersection-union test needs no correction: Berger 1982).
 All inequalities are strict: a limit exactly on the margin does not pass. A blocking failure of validity, or too many
 customers who are not compared like with like, can turn a yes into "inconclusive"; neither makes a yes.
 """
@@ -15,9 +16,16 @@ from typing import Any, Literal
 
 from pilot.analysis import Comparison, NotEnoughData
 from pilot.analysis.strata import holds, unlike
+from pilot.errors import StateError
+from pilot.experiments.agreed import row_of
+from pilot.experiments.plan import USUAL_TABLE, DecisionRow, Plan
 
 Verdict = Literal["roll_out", "do_not", "inconclusive"]
 State = Literal["met", "refuted", "open"]
+
+_QUALITY = {"met": "not_worse", "refuted": "worse", "open": "unclear"}
+_COST = {"met": "cheaper", "refuted": "dearer", "open": "unclear"}
+"""What the decision table calls the states of the two halves."""
 
 POWER = 0.8
 """Probability of a clear answer that `needed` aims at."""
@@ -54,17 +62,35 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ArmVerdict:
-    """The rule applied to one pilot arm. `alarms` names the steps of the flow whose sample ratio is off."""
+    """The rule applied to one pilot arm.
+
+    Attributes:
+        arm: Its key.
+        verdict: What the table says, or `inconclusive` where an alarm stands against a roll-out.
+        conditions: Both halves of the rule.
+        alarms: Steps of the flow whose sample ratio is off.
+        guardrails: The guardrails that have a margin, held against it.
+        row: Number of the row of the decision table that stood for these states, from 1; None of older decisions.
+        note: What the table says beside its verdict.
+    """
 
     arm: str
     verdict: Verdict
     conditions: tuple[Condition, ...]
     alarms: tuple[str, ...] = ()
+    guardrails: tuple[Condition, ...] = ()
+    row: int | None = None
+    note: str = ""
+
+    @property
+    def broken(self) -> tuple[Condition, ...]:
+        """The guardrails that are shown to be worse by more than their margin."""
+        return tuple(item for item in self.guardrails if item.state == "refuted")
 
     @property
     def blocked(self) -> bool:
         """Whether only an alarm stands between this arm and a roll-out."""
-        return bool(self.alarms) and all(condition.state == "met" for condition in self.conditions)
+        return bool(self.alarms) and all(condition.state == "met" for condition in self.conditions) and not self.broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +120,9 @@ class Decision:
                 arm["verdict"],
                 tuple(Condition(**condition) for condition in arm["conditions"]),
                 tuple(arm["alarms"]),
+                tuple(Condition(**condition) for condition in arm.get("guardrails", ())),
+                arm.get("row"),
+                arm.get("note", ""),
             )
             for arm in data["arms"]
         )
@@ -113,15 +142,51 @@ def cheaper(outcome: str, found: Comparison | NotEnoughData) -> Condition:
     return _hold("cheaper", outcome, found, -1, 0.0, expected=expected)
 
 
-def judge(arm: str, conditions: Sequence[Condition], alarms: Sequence[str] = ()) -> ArmVerdict:
-    """The verdict on one pilot arm."""
-    states = {condition.state for condition in conditions}
-    verdict: Verdict = "inconclusive"
-    if "refuted" in states:
-        verdict = "do_not"
-    elif states == {"met"} and not alarms:
-        verdict = "roll_out"
-    return ArmVerdict(arm, verdict, tuple(conditions), tuple(alarms))
+def judge(
+    arm: str,
+    conditions: Sequence[Condition],
+    alarms: Sequence[str] = (),
+    guardrails: Sequence[Condition] = (),
+    table: tuple[DecisionRow, ...] = USUAL_TABLE,
+) -> ArmVerdict:
+    """The verdict on one pilot arm, by the row of the decision table that stands for what was found.
+
+    Args:
+        arm: Key of the pilot arm.
+        conditions: `not_worse` and `cheaper`, in this order.
+        alarms: Steps of the flow that stand against a roll-out.
+        guardrails: Guardrails with a margin, each as by `not_worse`.
+        table: Of the plan; each combination of states has exactly one row.
+    """
+    quality, cost = conditions
+    broken = any(item.state == "refuted" for item in guardrails)
+    number = row_of(table, _QUALITY[quality.state], _COST[cost.state], "broken" if broken else "held")
+    row = table[number - 1]
+    verdict: Verdict = "inconclusive" if row.verdict == "roll_out" and alarms else row.verdict
+    return ArmVerdict(arm, verdict, tuple(conditions), tuple(alarms), tuple(guardrails), number, row.note)
+
+
+def on_arm(plan: Plan, arm: str, found: Sequence[Comparison | NotEnoughData], alarms: Sequence[str] = ()) -> ArmVerdict:
+    """The rule of a plan on the comparisons of one pilot arm.
+
+    Raises:
+        StateError: The plan names an outcome without a margin, so it can decide nothing.
+    """
+    outcome = plan.outcome(plan.decision.not_worse)
+    if outcome.margin is None:
+        raise StateError(f"outcome {outcome.key!r} has no margin", remedy="Its plan can decide nothing")
+    quality = _deciding(plan, found, outcome.key, arm)
+    cost = _deciding(plan, found, plan.decision.cheaper, arm)
+    conditions = [
+        not_worse(outcome.key, quality, outcome.margin, higher_is_better=outcome.higher_is_better),
+        cheaper(plan.decision.cheaper, cost),
+    ]
+    guardrails = [
+        not_worse(item.key, _deciding(plan, found, item.key, arm), item.margin, higher_is_better=item.higher_is_better)
+        for item in plan.outcomes
+        if item.role == "guardrail" and item.margin is not None
+    ]
+    return judge(arm, conditions, alarms, guardrails, plan.decision.rows)
 
 
 def overall(arms: Iterable[ArmVerdict], level: float, runs: Iterable[int] = ()) -> Decision:
@@ -153,6 +218,13 @@ def deciding(
     lacking = [item for item in found if isinstance(item, NotEnoughData) and item.outcome == outcome]
     ranked: list[Comparison | NotEnoughData] = [*with_margin, *usable, *lacking]
     return ranked[0] if ranked else None
+
+
+def _deciding(
+    plan: Plan, found: Sequence[Comparison | NotEnoughData], outcome: str, arm: str
+) -> Comparison | NotEnoughData:
+    reason = f"no planned analysis gives an interval at the level of the rule, {plan.decision.level:g}"
+    return deciding(outcome, found, plan.decision.level) or NotEnoughData("", outcome, arm, reason)
 
 
 def needed(spread: tuple[float, float], distance: float, level: float) -> int | None:

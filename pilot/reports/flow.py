@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
 
+from pilot.customers.models import Customer
+from pilot.customers.orderstore import store
 from pilot.db import db
-from pilot.experiments.models import Unit
+from pilot.experiments import service as experiments
+from pilot.experiments.models import Experiment, Unit
+from pilot.handling.models import Case
 from pilot.mail.models import OutboxMessage
 from pilot.surveys.models import Invitation, Response, Wave
 
-STEPS = ("notified", "invited", "complete")
-"""The steps whose reached customers are held against the assigned shares (sample ratio)."""
+STEPS = ("assigned", "notified", "bounced", "handled", "invited", "complete", "analysed")
+"""The steps at which the arms are held against what was assigned (sample ratio), in the order of time."""
 
-BLOCKING = ("notified", "invited")
+BLOCKING = ("assigned", "notified", "invited")
 """Those whose alarm stands against a roll-out: they depend on us alone. Whether customers answer may well depend on how
 they were handled, so unequal answering is shown and does not block."""
 
@@ -43,6 +48,14 @@ class Flow:
     started: int
     """Opened the survey and saved or sent an answer."""
     complete: int
+    handled: int = 0
+    """Looked after by the channel of their arm: their case was not taken back, and no channel of another arm had a touch
+    with them."""
+
+    @property
+    def bounced(self) -> int:
+        """Whose notice could not be delivered."""
+        return self.notice_failed
 
     @property
     def partial(self) -> int:
@@ -56,8 +69,15 @@ class Flow:
         return self.complete / out if out else None
 
 
-def cells(experiment_id: int) -> list[Flow]:
-    """The flow by arm and stratum, in one grouped query; ordered by both labels."""
+def cells(experiment: Experiment) -> list[Flow]:
+    """The flow by arm and stratum, ordered by both labels."""
+    handled = _handled(experiment)
+    found = [replace(cell, handled=handled[cell.arm, cell.stratum]) for cell in _mailed(experiment.id)]
+    return sorted(found, key=lambda cell: (cell.arm, cell.stratum))
+
+
+def _mailed(experiment_id: int) -> list[Flow]:
+    """All of it that mail and answers say, in one grouped query."""
     notice, letter = sa.orm.aliased(OutboxMessage), sa.orm.aliased(OutboxMessage)
     wave = sa.select(sa.func.min(Wave.id)).where(Wave.experiment_id == experiment_id).scalar_subquery()
     query = (
@@ -83,7 +103,27 @@ def cells(experiment_id: int) -> list[Flow]:
         .group_by(Unit.arm, Unit.stratum)
     )
     rows: Any = db.session.execute(query)
-    return sorted((Flow(*row) for row in rows), key=lambda cell: (cell.arm, cell.stratum))
+    return [Flow(*row) for row in rows]
+
+
+def _handled(experiment: Experiment) -> Counter[tuple[str, str]]:
+    """Customers looked after by the channel of their arm and by no other arm's, by arm and stratum."""
+    plan = experiments.plan_of(experiment)
+    own = {arm.key: arm.channel for arm in plan.arms}
+    query = (
+        sa.select(Customer.ref, Unit.arm, Unit.stratum, Case.channel)
+        .join(Customer, Customer.id == Unit.customer_id)
+        .join(Case, (Case.experiment_id == Unit.experiment_id) & (Case.customer_id == Unit.customer_id))
+        .where(Unit.experiment_id == experiment.id, Case.opted_out_at.is_(None))
+    )
+    places = {
+        ref: (arm, stratum) for ref, arm, stratum, channel in db.session.execute(query) if channel == own.get(arm)
+    }
+    calendar = plan.calendar
+    contacts = store().contacts(list(places), calendar.start, calendar.end) if places else []
+    others = set(own.values())
+    strayed = {row.ref for row in contacts if row.channel in others and row.channel != own[places[row.ref][0]]}
+    return Counter(place for ref, place in places.items() if ref not in strayed)
 
 
 def by_arm(found: Iterable[Flow], arms: Iterable[str]) -> list[Flow]:

@@ -29,6 +29,11 @@ class Result:
     is_flow: bool = False
     """Whether `outcome` is a step of the flow."""
 
+    @property
+    def alarm(self) -> bool:
+        """Of a step of the flow: the arms are not as they were assigned, or an arm has nobody at all."""
+        return self.is_flow and (isinstance(self.found, NotEnoughData) or self.found.passed is False)
+
     def with_data(self, arm: str) -> int:
         """How many customers of an arm the evidence knows something of."""
         return 0 if self.evidence.moments is None else int(self.evidence.moments.n[self.evidence.index(arm)].sum())
@@ -75,6 +80,14 @@ class Stratum:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviatingLook:
+    """A look before the close that the plan did not pay for: when, and why."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """Everything known of an experiment once it is closed.
 
@@ -89,6 +102,7 @@ class Material:
         decision: The rule applied; None before the decision.
         company: Name of the company.
         language: Language of the report.
+        deviating_looks: Looks before the close that the plan did not pay for.
     """
 
     plan: Plan
@@ -102,6 +116,7 @@ class Material:
     decision: Decision | None
     company: str
     language: str
+    deviating_looks: tuple[DeviatingLook, ...] = ()
 
     @property
     def date(self) -> datetime | None:

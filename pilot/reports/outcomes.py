@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
 
 from pilot.analysis import Evidence, Need, Scale
 from pilot.experiments.models import Experiment
@@ -48,6 +52,13 @@ class Outcome(Part):
     def limits(self, plan: Plan) -> tuple[float, float] | None:
         """The least and the greatest value a customer can have; None where there is no bound. Asked before the seal."""
         return (0.0, 1.0) if self.scale(plan) is Scale.BINARY else None
+
+    def past(self, refs: Sequence[str], start: date, end: date) -> npt.NDArray[np.float64] | None:
+        """The value each of these customers had from `start` to the day before `end`, for power and rehearsal.
+
+        None, as by default, where the outcome has no past.
+        """
+        return None
 
     @abstractmethod
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:

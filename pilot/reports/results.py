@@ -58,15 +58,6 @@ class ArmReading:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """Whether the groups lost customers equally up to one step of the flow."""
-
-    step: str
-    text: str
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """Everything an experiment's page says of its results. `verdict` is None before the decision.
 
@@ -78,7 +69,6 @@ class Reading:
     gaps: Sequence[str]
     arms: Sequence[ArmReading]
     blocks: Sequence[Block]
-    ratios: Sequence[Ratio]
 
 
 def read(material: Material) -> Reading:
@@ -94,7 +84,6 @@ def read(material: Material) -> Reading:
             for outcome in material.plan.outcomes
             if (found := material.of(outcome.key))
         ],
-        ratios=[_ratio(item) for item in material.ratios],
     )
 
 
@@ -163,13 +152,6 @@ def _interval(found: Comparison, figures: Figures) -> str:
         interval=figures.interval(found.low, found.high),
     )
     return text
-
-
-def _ratio(result: Result) -> Ratio:
-    found, step = result.found, telling.step_name(result.outcome)
-    if isinstance(found, NotEnoughData):
-        return Ratio(step, found.reason, passed=True)
-    return Ratio(step, found.sentence, passed=found.passed is not False)
 
 
 def _role(role: str) -> str:

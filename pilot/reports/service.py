@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from pilot import __version__, clock, config
 from pilot.accounts.service import Actor, record
-from pilot.analysis import Comparison, Evidence, NotEnoughData
+from pilot.analysis import Evidence
 from pilot.analysis.comparison import from_json
 from pilot.db import db, transaction
 from pilot.errors import CheckFailed, InputError, StateError
@@ -25,10 +25,12 @@ from pilot.experiments.plan import Plan
 from pilot.plugins.manager import plugins
 from pilot.reports import decision as rule
 from pilot.reports import flow as flows
+from pilot.reports import ratios
 from pilot.reports.decision import Decision
 from pilot.reports.flow import Flow
-from pilot.reports.material import Draw, Material, Moves, Result, Stratum
-from pilot.reports.models import AnalysisRun
+from pilot.reports.material import DeviatingLook, Draw, Material, Moves, Result, Stratum
+from pilot.reports.models import AnalysisRun, Look
+from pilot.reports.ratios import StepRatio
 from pilot.reports.tasks import FLOW, Task, tasks
 
 OPENED = ("closed", "decided", "rolled_out")
@@ -80,7 +82,21 @@ def flow(experiment_id: int) -> list[Flow]:
     """What became of the assigned customers, by arm, control first."""
     experiment = db.session.get_one(Experiment, experiment_id)
     arms = [arm.key for arm in experiments.plan_of(experiment).arms]
-    return flows.by_arm(flows.cells(experiment_id), arms)
+    return flows.by_arm(flows.cells(experiment), arms)
+
+
+def flow_steps(experiment: Experiment) -> list[StepRatio]:
+    """Every step of the flow with its counts by arm, and whether the arms went apart there; nothing before the draw.
+
+    What was analysed is counted once results are open.
+    """
+    if experiment.drawn_at is None:
+        return []
+    analysed = None
+    if experiment.state in OPENED:
+        quality = experiments.plan_of(experiment).decision.not_worse
+        analysed = next((_result(run).evidence for run in runs(experiment.id) if run.outcome == quality), None)
+    return ratios.steps(experiment, flows.cells(experiment), analysed)
 
 
 def decide(actor: Actor, key: str) -> str:
@@ -153,6 +169,7 @@ def material(experiment: Experiment, language: str) -> Material:
         decision=decision,
         company=config.current().company,
         language=language,
+        deviating_looks=tuple(DeviatingLook(look.at, look.reason) for look in _looks(experiment) if look.reason),
     )
 
 
@@ -203,6 +220,10 @@ def kept_report(actor: Actor, key: str, language: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_report(actor, key, path, language)
     return path
+
+
+def _looks(experiment: Experiment) -> list[Look]:
+    return list(db.session.scalars(sa.select(Look).where(Look.experiment_id == experiment.id).order_by(Look.id)))
 
 
 def _row(experiment: Experiment, task: Task) -> AnalysisRun:
@@ -271,30 +292,8 @@ def _result(run: AnalysisRun) -> Result:
 
 def _judge(plan: Plan, found: Sequence[AnalysisRun], arm: str) -> rule.ArmVerdict:
     results = [_result(run) for run in found]
-    outcome = plan.outcome(plan.decision.not_worse)
-    if outcome.margin is None:
-        raise StateError(f"outcome {outcome.key!r} has no margin", remedy="Its plan can decide nothing")
-    quality = _deciding(plan, results, plan.decision.not_worse, arm)
-    cost = _deciding(plan, results, plan.decision.cheaper, arm)
-    conditions = [
-        rule.not_worse(outcome.key, quality, outcome.margin, higher_is_better=outcome.higher_is_better),
-        rule.cheaper(plan.decision.cheaper, cost),
-    ]
-    alarms = [
-        item.outcome for item in results if item.is_flow and item.outcome in flows.BLOCKING and _alarm(item.found)
-    ]
-    return rule.judge(arm, conditions, alarms)
-
-
-def _deciding(plan: Plan, results: Sequence[Result], outcome: str, arm: str) -> Comparison | NotEnoughData:
-    level = plan.decision.level
-    found = rule.deciding(outcome, [item.found for item in results if not item.is_flow], level)
-    reason = f"no planned analysis gives an interval at the level of the rule, {level:g}"
-    return found or NotEnoughData("", outcome, arm, reason)
-
-
-def _alarm(found: Comparison | NotEnoughData) -> bool:
-    return isinstance(found, Comparison) and found.passed is False
+    alarms = [item.outcome for item in results if item.alarm and item.outcome in flows.BLOCKING]
+    return rule.on_arm(plan, arm, [item.found for item in results if not item.is_flow], alarms)
 
 
 def _require_open(experiment: Experiment) -> None:

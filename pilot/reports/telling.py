@@ -7,7 +7,7 @@ from datetime import timedelta
 from flask_babel import gettext as _
 
 from pilot.analysis import Comparison, NotEnoughData
-from pilot.experiments.plan import Plan
+from pilot.experiments.plan import USUAL_TABLE, Plan
 from pilot.plugins.manager import plugins
 from pilot.reports import wording
 from pilot.reports.decision import ArmVerdict, Condition, Decision
@@ -34,6 +34,10 @@ def overall(decision: Decision) -> str:
 def headline(plan: Plan, arm: ArmVerdict) -> str:
     """The verdict on one pilot arm in one sentence."""
     not_worse, cheaper = arm.conditions
+    if arm.broken:
+        return _guardrail(plan, arm)
+    if arm.row is not None and plan.decision.rows != USUAL_TABLE and not arm.blocked:
+        return _by_table(arm)
     names = {"quality": _label(plan, not_worse.outcome), "cost": _label(plan, cheaper.outcome)}
     if arm.verdict == "roll_out":
         text = _(
@@ -46,6 +50,21 @@ def headline(plan: Plan, arm: ArmVerdict) -> str:
     else:
         text = _doubt(not_worse, cheaper, names)
     return str(text)
+
+
+def _guardrail(plan: Plan, arm: ArmVerdict) -> str:
+    broken = ", ".join(f"“{_label(plan, item.outcome)}”" for item in arm.broken)
+    text: str = _(
+        "%(verdict)s: the guardrail %(broken)s is worse by more than its margin.",
+        verdict=verdict_name(arm.verdict),
+        broken=broken,
+    )
+    return text
+
+
+def _by_table(arm: ArmVerdict) -> str:
+    text = _("%(verdict)s, by row %(row)s of the agreed table.", verdict=verdict_name(arm.verdict), row=arm.row)
+    return f"{text} {arm.note}".strip()
 
 
 def next_steps(material: Material, arm: ArmVerdict) -> list[str]:
@@ -79,7 +98,16 @@ def alarm_text(arm: ArmVerdict) -> str:
 
 def step_name(step: str) -> str:
     """A step of the flow."""
-    return str({"notified": _("notified"), "invited": _("invited"), "complete": _("answered")}.get(step, step))
+    names = {
+        "assigned": _("assigned"),
+        "notified": _("notified"),
+        "bounced": _("notice not delivered"),
+        "handled": _("handled by the right channel"),
+        "invited": _("invited"),
+        "complete": _("answered"),
+        "analysed": _("analysed"),
+    }
+    return str(names.get(step, step))
 
 
 def caveats(plan: Plan, arm: ArmVerdict) -> list[str]:

@@ -11,7 +11,7 @@ from pilot.accounts.service import administrators
 from pilot.config import LANGUAGES
 from pilot.errors import NotFound
 from pilot.experiments import service as experiments
-from pilot.reports import board, results, service
+from pilot.reports import board, results, running, service
 
 bp = Blueprint("reports", __name__)
 
@@ -32,7 +32,7 @@ def home() -> ResponseReturnValue:
         return redirect(url_for("completion.work"))
     if not actor.may(*READERS):
         return render_template("admin/welcome.html", roles=actor.roles, administrators=administrators())
-    return render_template("experiments/list.html", lines=board.overview())
+    return render_template("experiments/list.html", lines=board.overview(), drafts=experiments.unfinished())
 
 
 @bp.get("/experiments/<key>")
@@ -42,7 +42,10 @@ def experiment(key: str) -> ResponseReturnValue:
     found = experiments.get(key)
     material = service.material(found, get_locale().language) if found.state in board.OPENED else None
     return render_template(
-        "experiments/experiment.html", board=board.board(found), results=results.read(material) if material else None
+        "experiments/experiment.html",
+        board=board.board(found),
+        results=results.read(material) if material else None,
+        running=running.read(found),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from flask_babel import force_locale, ngettext
+from flask_babel import force_locale, get_locale, ngettext
 from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -55,6 +55,7 @@ __all__ = [
     "open_wave",
     "planned_scale",
     "publish",
+    "published_questions",
     "rating_counts",
     "rating_scale",
     "remind",
@@ -106,6 +107,23 @@ def latest_version(key: str) -> tuple[int, str] | None:
     """Version and digest of the newest published version of a survey, or None: the look-up of the seal."""
     newest = db.session.scalar(_newest(key))
     return (newest.version, newest.digest) if newest else None
+
+
+def published_questions() -> dict[str, dict[str, str]]:
+    """The texts of the questions that can be compared, by survey and question, in the language of the present page.
+
+    The survey published last comes first.
+    """
+    newest = sa.select(sa.func.max(Survey.id)).group_by(Survey.key)
+    found = {}
+    for survey in db.session.scalars(sa.select(Survey).where(Survey.id.in_(newest)).order_by(Survey.id.desc())):
+        made = questionnaire(survey.id, survey.digest)
+        questions = {question.key: question for page in made.definition.pages for question in page.questions}
+        language = get_locale().language
+        found[survey.key] = {
+            key: questions[key].label.get(language, key) for key, part in made.parts.items() if part.outcomes()
+        }
+    return found
 
 
 def open_wave(actor: Actor, experiment_key: str) -> Wave:

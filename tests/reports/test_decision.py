@@ -156,4 +156,5 @@ def test_a_gain_seen_in_a_part_of_the_customers_only_is_no_yes_for_all(lost: int
     assert condition.high is not None
     assert condition.high < 0
     assert ("cannot be compared like with like" in condition.reason) == (state == "open")
-    assert judge("pilot", [condition]).verdict == ("roll_out" if state == "met" else "inconclusive")
+    good = not_worse("csat", compared("csat", GOOD), MARGIN)
+    assert judge("pilot", [good, condition]).verdict == ("roll_out" if state == "met" else "inconclusive")

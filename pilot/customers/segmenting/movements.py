@@ -28,7 +28,7 @@ LONGEST_REASON = 200
 PAGE = 50
 MOST_AT_ONCE = 10_000
 
-Holds = Callable[[], "sa.Select[int, str]"]
+Holds = Callable[[], "sa.Select[int, str] | sa.CompoundSelect[int, str]"]
 """Makes a query of customer ids, each with the key of the experiment that holds it."""
 
 
@@ -195,6 +195,16 @@ def proposed(wanted: Wanted) -> list[int]:
     asked = Wanted("proposed", wanted.segment, wanted.since)
     query = sa.select(Movement.id).where(*_filters(asked)).order_by(Movement.id).limit(MOST_AT_ONCE)
     return list(db.session.scalars(query))
+
+
+def change_channel(customers: Iterable[int], channel: str, work: Transaction) -> int:
+    """Give customers whom no experiment holds to a channel, in the caller's transaction; how many changed."""
+    found: list[Any] = []
+    for batch in batches(customers):
+        query = sa.select(Customer.id, Customer.channel).where(Customer.id.in_(batch))
+        found += db.session.execute(query.where(Customer.id.not_in(sa.select(held().c.customer_id))))
+    hand_over(((row.id, row.channel, channel) for row in found), work)
+    return sum(row.channel != channel for row in found)
 
 
 def held() -> sa.Subquery:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from pilot.analysis.apportionment import apportion
@@ -26,6 +27,7 @@ from pilot.api import (
     Ints,
     Keys,
     by_chance,
+    by_chance_within,
     grouped,
     hookimpl,
     ranks,
@@ -66,7 +68,8 @@ class StratifiedBlocks(AssignmentDesign):
         number, layers = len(units), len(units.labels)
         if self.remainder == "stratum":
             return _by_stratum(units, shares, keys)
-        line = grouped(by_chance(keys[:number]), ranks(by_chance(keys[number : number + layers]))[units.strata], layers)
+        rank = ranks(by_chance(keys[number : number + layers]))
+        line = by_chance_within(keys[:number], rank[units.strata], layers)
         return _lay(line, shares, int(keys[number + layers]))
 
 
@@ -193,22 +196,34 @@ def _lay(line: Ints, shares: Sequence[float], turn: int) -> Allocation:
     """Lay the ring of arms, begun at place `turn`, along the line of units."""
     units = len(line)
     totals = apportion(units, shares)
-    arms = np.empty(units, dtype=np.int64)
+    arms = np.empty(units, dtype=np.int16)  # narrow while it is written all over the place
     arms[line] = np.roll(_ring(totals), -(turn % units))
-    return Allocation(arms, (np.array(totals) / units)[arms])
+    return Allocation(arms.astype(np.int64), (np.array(totals) / units)[arms])
 
 
-def _ring(totals: Sequence[int]) -> Ints:
-    """Arms in turn, each as often as its total says and spread evenly."""
-    places = np.concatenate([(np.arange(total) + 0.5) / total for total in totals if total])
-    ring: Ints = np.repeat(np.arange(len(totals)), totals)[np.argsort(places, kind="stable")]
+def _ring(totals: Sequence[int]) -> npt.NDArray[np.int16]:
+    """Arms in turn, each as often as its total says and spread evenly.
+
+    The k-th of an arm's n stands at (k + 1/2) / n, before those of later arms that stand there too. Its place in the ring is
+    how many stand before it: k of its own, and of each other arm as many as the comparison of integers says.
+    """
+    ring = np.zeros(sum(totals), dtype=np.int16)
+    for arm, total in enumerate(totals[1:], 1):
+        place = np.arange(total)
+        odd = 2 * place + 1
+        for other, others in enumerate(totals):
+            if other == arm or not others or not total:
+                continue
+            ahead = odd * others - total
+            place += ahead // (2 * total) + 1 if other < arm else -(-ahead // (2 * total))
+        ring[place] = arm
     return ring
 
 
 def _by_stratum(units: Frame, shares: Sequence[float], keys: Keys) -> Allocation:
     """A ring of its own for every stratum; its key decides where it begins, and which arm has a remainder."""
     number = len(units)
-    line = grouped(by_chance(keys[:number]), units.strata, len(units.labels))
+    line = by_chance_within(keys[:number], units.strata, len(units.labels))
     arms = np.empty(number, dtype=np.int64)
     for own, key in zip(np.split(line, np.cumsum(units.sizes())[:-1]), keys[number:].tolist(), strict=False):
         arms[own] = _places(len(own), shares, key)

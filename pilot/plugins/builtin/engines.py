@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from pilot.api import Facts, Measure, Member, OrderEngine, PilotError, Study, SumRow, hookimpl
+from pilot.api import ContactRow, Facts, Measure, Member, OrderEngine, PilotError, Study, SumRow, hookimpl
 from pilot.customers.engines import IDENTITY, SCALE, SCHEMAS
 from pilot.plugins.builtin.study import DuckStudy
 
@@ -175,6 +175,21 @@ class DuckDb(OrderEngine):
                 {"refs": refs, "arms": arms, "strata": strata, "start": start, "end": end},
             )
             return [SumRow(*row) for row in answer.fetchall()]
+
+    def contacts(self, facts: Facts, refs: Sequence[str], start: date, end: date) -> list[ContactRow]:
+        """One pass over the touches of the window."""
+        with _connect(facts.root) as engine:
+            _view(engine, facts, "touches")
+            answer = engine.execute(
+                """
+                SELECT customer_ref, channel, count(*), sum(CAST(minutes AS DECIMAL(18,4)))::DOUBLE FROM touches
+                WHERE happened_on >= $start AND happened_on < $end
+                      AND customer_ref IN (SELECT unnest($refs::VARCHAR[]))
+                GROUP BY ALL ORDER BY ALL
+                """,
+                {"refs": list(refs), "start": start, "end": end},
+            )
+            return [ContactRow(*row) for row in answer.fetchall()]
 
     @contextmanager
     def study(self, facts: Facts, as_of: date, members: Iterable[Member]) -> Iterator[Study]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from pilot.api import Evidence, InputError, Moments, Need, Outcome, Plan, Scale, Scope, hookimpl
 from pilot.customers.orderstore import Measure, MomentRow, store
@@ -95,6 +97,10 @@ class _Facts(Outcome):
         """Always the same."""
         return self.kind
 
+    def past(self, refs: Sequence[str], start: date, end: date) -> npt.NDArray[np.float64]:
+        """From the same facts of earlier days."""
+        return np.array(store().values(refs, self.measure, start, end))
+
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:
         """Moments, in one pass over the facts of the window."""
         rows = store().moments(_units(scope), self.measure, scope.start, scope.end)
@@ -155,6 +161,10 @@ class Retained(Outcome):
     def scale(self, plan: Plan) -> Scale:
         """Yes or no."""
         return Scale.BINARY
+
+    def past(self, refs: Sequence[str], start: date, end: date) -> npt.NDArray[np.float64]:
+        """Who ordered in earlier days."""
+        return np.array(store().values(refs, Measure.RETAINED, start, end))
 
     def evidence(self, scope: Scope, name: str, higher_is_better: bool, needs: frozenset[Need]) -> Evidence:
         """Counts of yes and no among all assigned units."""

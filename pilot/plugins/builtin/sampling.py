@@ -23,6 +23,7 @@ from pilot.api import (
     Sample,
     SamplingDesign,
     by_chance,
+    by_chance_within,
     fraction,
     grouped,
     hookimpl,
@@ -203,7 +204,7 @@ def inclusion_by_size(sizes: Floats, number: int) -> Floats:
 def _of_each(frame: Frame, wanted: Sequence[int], keys: Keys) -> Sample:
     """As many as wanted of each stratum: the first in random order."""
     sizes, numbers = frame.sizes(), np.array(wanted)
-    line = grouped(by_chance(keys[: len(frame)]), frame.strata, len(sizes))
+    line = by_chance_within(keys[: len(frame)], frame.strata, len(sizes))
     place = np.arange(len(frame)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     positions = np.sort(line[place < np.repeat(numbers, sizes)])
     return Sample(positions, (numbers / sizes)[frame.strata[positions]])

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from pilot.api import ArmSummary, Comparison, Evidence, NotEnoughData, ReportSection, Scale, hookimpl
 from pilot.experiments.plan import PlannedOutcome
-from pilot.reports import pictures, telling, wording
+from pilot.reports import pictures, tabletelling, telling, wording
 from pilot.reports.decision import ArmVerdict
 from pilot.reports.flow import Flow
 from pilot.reports.material import Material, Result
@@ -91,6 +91,8 @@ class Method(ReportSection):
             "margin": _margin(material),
             "versions": material.results[0].versions if material.results else {},
             "gaps": telling.gaps(material),
+            "looks": material.deviating_looks,
+            "table": tabletelling.rows(material.plan, material.decision.as_json() if material.decision else None),
             "unplanned": [
                 item for item in material.results if not item.planned or item.plan_hash != material.plan_hash
             ],
@@ -195,8 +197,8 @@ def _ratio(material: Material, result: Result) -> dict[str, str]:
     found = result.found
     base = {"step": telling.step_name(result.outcome), "arm": material.arm_label(result.arm)}
     if isinstance(found, NotEnoughData):
-        return {**base, "counts": "", "p": wording.DASH, "text": found.reason, "alarm": ""}
-    alarm = found.passed is False
+        return {**base, "counts": "", "p": wording.DASH, "text": found.reason, "alarm": "alarm"}
+    alarm = result.alarm
     text = _("The arms lost customers unequally here.") if alarm else _("As expected by chance.")
     counts = " / ".join(wording.count(_reached(result.evidence, arm.arm)) for arm in found.arms)
     alarmed = "alarm" if alarm else ""
