@@ -338,7 +338,8 @@ def test_every_move_is_dated_recorded_and_told_to_observers(base, bring_to):
     states = ["draft", "sealed", "drawn", "running", "closed", "decided", "rolled_out"]
     moves = [(event.before, event.after) for event in observer.seen]
     assert moves == list(pairwise(states))
-    assert [entry.action for entry in trail(f"experiment:{KEY}")] == ["created", *states[1:]]
+    acts = [entry.action for entry in trail(f"experiment:{KEY}") if entry.action != "spill-over changed"]
+    assert acts == ["created", *states[1:]]
     stamps = ("created", "sealed", "drawn", "started", "closed", "decided", "rolled_out")
     dates = [getattr(experiment, f"{stamp}_at") for stamp in stamps]
     assert dates == sorted(dates)
