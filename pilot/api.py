@@ -30,6 +30,7 @@ from pilot.customers.engines import (
     MonthRow,
     OrderEngine,
     Piece,
+    Retold,
     Study,
     SumRow,
 )
@@ -133,6 +134,7 @@ __all__ = [
     "Receipt",
     "Record",
     "ReportSection",
+    "Retold",
     "Row",
     "RowError",
     "Rows",

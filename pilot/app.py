@@ -62,7 +62,7 @@ def _join(app: Flask) -> None:
     from pilot.customers.people.story import register_story
     from pilot.customers.profiling.rebuild import work_off
     from pilot.customers.segmenting.movements import register_holds
-    from pilot.customers.service import keep_current, register_plans, sweep_facts
+    from pilot.customers.service import draw_pictures, keep_current, register_plans, sweep_facts
     from pilot.experiments.past import register_past
     from pilot.experiments.rehearsing import JOB as REHEARSALS
     from pilot.experiments.rehearsing import work_off as rehearse
@@ -98,9 +98,10 @@ def _join(app: Flask) -> None:
     register_story(app, surveys_tell)
     register_pilots(app, Pilots(pilot_names, pilot_members))
     jobs.of(app).add("mail", send_batch, minutes=1)
-    jobs.of(app).add("segments", keep_current, minutes=15)
+    jobs.of(app).add("segments", keep_current, minutes=2)
     jobs.of(app).add("profiles", work_off, minutes=5)
     jobs.of(app).add(IMPORTS, take_in, minutes=1)
+    jobs.of(app).add("pictures", draw_pictures, minutes=2)
     jobs.of(app).add("sweep", sweep_facts, minutes=30)
     jobs.of(app).add("listing", follow, minutes=1)
     jobs.of(app).add(SPILLOVER, check_running, minutes=30)

@@ -74,18 +74,20 @@ def figure(height: float, width: float = WIDTH) -> Figure:
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Own style for the time of one drawing, one thread at a time."""
+def style(size: float = 8) -> Iterator[None]:
+    """Own style for the time of one drawing, one thread at a time; `size` is that of the letters, in points."""
     from matplotlib import rc_context
 
-    with _drawing, rc_context(_STYLE):
+    with _drawing, rc_context({**_STYLE, "font.size": size}):
         yield
 
 
-def finish(drawn: Figure, alt: str, *, left: float = 0.067, right: float = 0.067, top: float = 0.5) -> Picture:
+def finish(
+    drawn: Figure, alt: str, *, left: float = 0.067, right: float = 0.067, top: float = 0.5, bottom: float = 0.52
+) -> Picture:
     """Fixed margins in inches, whatever the size; then the SVG without a date."""
     width, height = drawn.get_size_inches()
-    drawn.subplots_adjust(left=left / width, right=1 - right / width, top=1 - top / height, bottom=0.52 / height)
+    drawn.subplots_adjust(left=left / width, right=1 - right / width, top=1 - top / height, bottom=bottom / height)
     out = io.StringIO()
     drawn.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     return Picture(out.getvalue(), alt)

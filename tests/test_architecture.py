@@ -22,7 +22,7 @@ LAYERS = (
     ("config",),
     ("plugins",),
     ("db", "jobs"),
-    ("web",),
+    ("web", "numerals"),
     ("accounts",),
     ("mail",),
     ("customers",),

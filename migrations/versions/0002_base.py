@@ -228,6 +228,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("kept", sa.Integer(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("replaced", sa.Integer(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("repeat", sa.Integer(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("continues", sa.Integer(), nullable=True))
+        batch_op.add_column(sa.Column("remaining", sa.Integer(), nullable=True))
         batch_op.create_index(batch_op.f("ix_imports_state"), ["state"], unique=False)
         running = sa.text("state = 'running'")
         batch_op.create_index(
@@ -322,6 +324,8 @@ def downgrade() -> None:
         batch_op.create_index(
             "uq_imports_facts", ["kind", "sha256"], unique=True, sqlite_where=facts, postgresql_where=facts
         )
+        batch_op.drop_column("remaining")
+        batch_op.drop_column("continues")
         batch_op.drop_column("repeat")
         batch_op.drop_column("replaced")
         batch_op.drop_column("kept")

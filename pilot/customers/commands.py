@@ -11,7 +11,6 @@ import click
 from flask.cli import with_appcontext
 
 from pilot.accounts.service import SYSTEM
-from pilot.config import today
 from pilot.console import count, json_option, progress, result, say, table
 from pilot.customers import service
 from pilot.customers.people import erasing
@@ -24,12 +23,16 @@ _LISTED = 50
 
 
 @click.command()
-@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Day of the profile.  [default: today]")
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Day of the profile.  [default: today, or that of the newest order if long ago]",
+)
 @json_option
 @with_appcontext
 def profile(as_of: datetime | None, as_json: bool) -> None:
     """Make every customer's profile anew and sum the base up."""
-    day: date = as_of.date() if as_of else today()
+    day: date = as_of.date() if as_of else service.sensible_day()
     with progress("Profiles", service.customer_count()) as wrote:
         service.rebuild_profiles(SYSTEM, day, wrote=wrote)
     summary = service.base_summary()
@@ -47,8 +50,8 @@ def segments(set_file: Path | None, as_json: bool) -> None:
     """
     if set_file:
         followed = service.set_segments(SYSTEM, _segments_of(set_file), place=set_file.name)
-        if followed:
-            say(f"The handling of {count(followed, 'customer')} follows their segment: see pilot movements.")
+        if followed.total:
+            say(f"The handling of {count(followed.total, 'customer')} follows their segment: see pilot movements.")
     found = service.evaluate_segments(SYSTEM)
     rows = [
         {
@@ -102,12 +105,19 @@ def movements(
 @json_option
 @with_appcontext
 def erase(customer: str, as_json: bool) -> None:
-    """Forget the customer of this number, with all orders and touches.
+    """Forget the customer of this number, with all orders, touches and refused rows, also where it is in no base.
 
     It is final. The profiles of the others stay as they are until they are made anew.
     """
-    written = erasing.erase(SYSTEM, customer)
-    result({"erased": customer, "files": written}, as_json, lambda: f"Customer {customer} is erased.")
+    erased = erasing.erase(SYSTEM, customer)
+    told = (
+        f"{count(erased.facts, 'file')} of orders and touches, {count(erased.lists, 'list')} of refused rows or uploads"
+    )
+    result(
+        {"erased": customer, "files": erased.facts, "lists": erased.lists},
+        as_json,
+        lambda: f"Customer {customer} is erased{f' (it stood in {told})' if any(erased) else ''}.",
+    )
 
 
 def toml_of(path: Path) -> dict[str, Any]:

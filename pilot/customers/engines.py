@@ -7,7 +7,8 @@ An order is the lines of one customer with one order number. Cancelled lines cou
 the others, its day the first of theirs, and it counts as a whole where that day falls. An order with no other lines was
 cancelled, on the first day of its lines. What a later piece says of an order (its customer and number) replaces what
 earlier ones said, and so does what it says of a touch with a number. Touches often have none: then those of a customer
-on one day through one channel of one kind are replaced.
+on one day through one channel of one kind are replaced. A piece may go on with an earlier one: then it is as late as
+that, and what both say counts together.
 """
 
 from __future__ import annotations
@@ -70,10 +71,32 @@ class Measure(StrEnum):
 
 
 class Piece(NamedTuple):
-    """One immutable piece of facts: the number of the import it belongs to, and the name its engine gave it."""
+    """One immutable piece of facts: the number of the import it belongs to, and the name its engine gave it.
+
+    `continues` is the number of the import that this one goes on with; None if it stands for itself.
+    """
 
     number: int
     name: str
+    continues: int | None = None
+
+    @property
+    def precedence(self) -> int:
+        """Of all pieces that tell of the same, those of the highest precedence count, all together."""
+        return self.number if self.continues is None else self.continues
+
+
+class Retold(NamedTuple):
+    """What one piece changes of what the others tell without it.
+
+    `shared` is how many orders (or touches, by what identifies them) they tell of too; `number` how many of these count
+    otherwise with it, `before` and `after` their money without it and with it.
+    """
+
+    shared: int
+    number: int
+    before: Decimal
+    after: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +279,23 @@ class OrderEngine(Part):
         """The different customers in one piece, in the order of bytes."""
 
     @abstractmethod
+    def size(self, root: Path, name: str) -> int:
+        """The number of rows in one piece."""
+
+    @abstractmethod
     def contradicted(self, facts: Facts, kind: str, number: int) -> bool:
-        """Whether later pieces say otherwise of what the piece of this number tells of, so that it does not count whole."""
+        """Whether pieces of a higher precedence say otherwise of what the piece of this number tells of."""
+
+    @abstractmethod
+    def retold(self, facts: Facts, kind: str, piece: Piece, path: Path | None = None) -> Retold:
+        """What a piece changes of what the others tell.
+
+        Args:
+            facts: All pieces; this one may be among them.
+            kind: `orders` or `touches`.
+            piece: The one that is asked about.
+            path: The Parquet file that would become it, as `take` is given one; None if it is a piece already.
+        """
 
     @abstractmethod
     def rows_of(self, facts: Facts, kind: str, ref: str) -> list[tuple[Any, ...]]:

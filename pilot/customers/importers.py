@@ -18,7 +18,7 @@ class Row:
     """One record as text, by the product's own field names (`ref`, `ordered_on`, ...), and its line in the file.
 
     However the file writes them, here numbers are plain (`-1234.50`), days are `yyyy-mm-dd`, and `cancelled` is
-    `true` or empty. Whether the values make sense is not the importer's business. `cells` is the record as the file
+    `true`, `returned` (cancelled unless the amount is below zero) or empty. Whether the values make sense is not the importer's business. `cells` is the record as the file
     has it, for the person who has to correct it.
     """
 
@@ -70,6 +70,21 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that refused rows come from, and how it was read, where that was found out from all of its values.
+
+    Attributes:
+        source: First digits of its SHA-256.
+        decimal: Its decimal sign, `comma` or `point`; empty where its numbers were no text.
+        days: What stands first in its days: `day`, `month` or `year`; empty where they were no text.
+    """
+
+    source: str
+    decimal: str = ""
+    days: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Rows under the file's own column names; whose columns they are and how cells are written is found out later.
 
@@ -80,6 +95,7 @@ class Table:
         text: The table as delimited text that the data engine can read by itself, where it is such; None elsewhere.
         parquet: The Parquet file that the table is; None elsewhere.
         likely_decimal: The decimal sign to take where no value decides.
+        origin: Where its rows were refused before, if they were; their lines are those they had there.
     """
 
     header: tuple[str, ...]
@@ -88,6 +104,7 @@ class Table:
     text: DelimitedText | None = None
     parquet: Path | None = None
     likely_decimal: str = "."
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

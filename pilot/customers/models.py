@@ -418,6 +418,10 @@ class Import(Model):
     generation; None once the import was undone."""
     repeat: Mapped[int] = mapped_column(default=0, server_default="0")
     """How often this very file of facts had been taken in before: once more where a later one had said otherwise."""
+    continues: Mapped[int | None]
+    """The import of facts it goes on with, by rows that were refused there: what both say counts together."""
+    remaining: Mapped[int | None]
+    """Rows of facts that are left since customers of it were erased or renumbered; None while it is as it came."""
     undone_at: Mapped[datetime | None]
     undone_by: Mapped[str | None] = mapped_column(sa.String(254))
     upload: Mapped[str | None] = mapped_column(sa.String(32), index=True)

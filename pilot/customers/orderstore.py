@@ -2,7 +2,7 @@
 
 Only pieces that a committed import names are read, so one left over from an interrupted import is never seen. What
 comes again in a later import replaces what an earlier one said, so that overlapping exports count nothing twice.
-Corrections and erasures write a new generation of a piece and retire the old one.
+An import that goes on with an earlier one counts together with it. Corrections and erasures write a new generation of a piece and retire the old one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pilot.config import current
-from pilot.customers.engines import SCALE, ContactRow, Facts, Measure, Member, OrderEngine, Piece, Study
+from pilot.customers.engines import SCALE, ContactRow, Facts, Measure, Member, OrderEngine, Piece, Retold, Study
 from pilot.customers.models import Import
 from pilot.db import db, transaction
 from pilot.plugins.manager import plugins
@@ -151,6 +151,22 @@ class OrderStore:
         """Whether a later import says otherwise of what the import of this number told: its facts would count anew."""
         return self._engine.contradicted(self._facts(kind), kind, number)
 
+    def retold(self, kind: str, number: int) -> Retold:
+        """What the import of this number changes of what all others tell."""
+        facts = self._facts(kind)
+        (piece,) = (piece for piece in facts.pieces[kind] if piece.number == number)
+        return self._engine.retold(facts, kind, piece)
+
+    def would_retell(self, kind: str, path: Path, continues: int | None) -> Retold:
+        """What an import of the rows of this Parquet file would change of what those there are tell."""
+        facts = self._facts(kind)
+        piece = Piece(1 + max((piece.number for piece in facts.pieces[kind]), default=0), "", continues)
+        return self._engine.retold(facts, kind, piece, path)
+
+    def holds(self, kind: str) -> bool:
+        """Whether there are any facts of this kind."""
+        return bool(self._facts(kind).pieces[kind])
+
     def story(self, ref: str) -> tuple[list[OrderFact], list[TouchFact]]:
         """The orders and the touches of one customer, newest first. An order is told once, with all its lines."""
         facts = self._facts("orders", "touches")
@@ -192,7 +208,7 @@ class OrderStore:
                 old = str(entry.fact_file)
                 new = self._engine.rewrite(self._root, entry.kind, old, without, renamed)
                 if new is not None:
-                    entry.fact_file = new
+                    entry.fact_file, entry.remaining = new, self._engine.size(self._root, new)
                     retired.append(old)
             work.session.flush()
         for name in retired:
@@ -202,11 +218,14 @@ class OrderStore:
     def _facts(self, *kinds: str) -> Facts:
         """The pieces that committed imports name."""
         named = db.session.execute(
-            sa.select(Import.kind, Import.id, Import.fact_file)
+            sa.select(Import.kind, Import.id, Import.fact_file, Import.continues)
             .where(Import.kind.in_(kinds), Import.fact_file.is_not(None))
             .order_by(Import.id)
         ).all()
-        pieces = {kind: [Piece(number, str(name)) for of, number, name in named if of == kind] for kind in kinds}
+        pieces = {
+            kind: [Piece(row.id, str(row.fact_file), row.continues) for row in named if row.kind == kind]
+            for kind in kinds
+        }
         return Facts(self._root, pieces)
 
 

@@ -11,10 +11,16 @@ from pydantic import Field, InstanceOf, PlainSerializer, WithJsonSchema
 from sqlalchemy.sql import visitors
 
 from pilot.customers.models import Customer, CustomerProfile
+from pilot.customers.people.listkeys import alphabetical
 from pilot.customers.scratch import table_of
 from pilot.errors import InputError
 from pilot.parts import Part
 from pilot.plugins.manager import plugins
+
+__all__ = [
+    "MAX_DEPTH", "MAX_RULES", "NestedRule", "NestedRules", "SegmentRule", "alphabetical", "columns_of", "most_valuable",
+    "rule_from", "rules_from",
+]  # fmt: skip
 
 MAX_DEPTH = 5
 MAX_RULES = 20
@@ -40,6 +46,10 @@ class SegmentRule(Part):
         So somebody who stands about the limit does not cross it to and fro.
         """
         return self.condition()
+
+    def inner(self) -> Sequence[SegmentRule]:
+        """The rules it is made of, whose own outcomes explain this one's; none where it looks at the customer itself."""
+        return ()
 
     @classmethod
     def choices(cls, setting: str) -> Sequence[str]:

@@ -14,7 +14,8 @@ from pilot.accounts.service import SYSTEM, Actor, record
 from pilot.customers.models import Customer, CustomerProfile, Segment
 from pilot.customers.orderstore import store
 from pilot.customers.people.duplicates import shared_values
-from pilot.customers.profiling import base, profile
+from pilot.customers.profiling import base, freshness, pictures, profile
+from pilot.customers.profiling.freshness import sensible_day
 from pilot.customers.segmenting import alerts, facts, movements
 from pilot.customers.segmenting import segments as segmenting
 from pilot.customers.segmenting.segments import SegmentCounts
@@ -27,6 +28,7 @@ __all__ = [
     "change_channel",
     "correct_facts",
     "customer_count",
+    "draw_pictures",
     "erase_facts",
     "evaluate_segments",
     "give_segments",
@@ -36,6 +38,7 @@ __all__ = [
     "rebuild_profiles",
     "register_plans",
     "segments",
+    "sensible_day",
     "sentence",
     "set_segments",
     "shared_values",
@@ -67,6 +70,14 @@ def rebuild_profiles(actor: Actor, as_of: date, *, wrote: Callable[[int], None] 
         if segments():
             _evaluate(actor, work, earlier)  # segments of another day would let the wrong customers in
     return totals.customers
+
+
+def draw_pictures() -> bool:
+    """Draw the pictures of the base ahead of whoever looks at them. A job; it never has more to do."""
+    summary = base_summary()
+    if summary["profiled"]:
+        pictures.draw_ahead(summary)
+    return False
 
 
 def erase_facts(actor: Actor, refs: Collection[str]) -> int:
@@ -103,7 +114,7 @@ def sweep_facts() -> bool:
     return False
 
 
-def set_segments(actor: Actor, definitions: Sequence[Mapping[str, Any]], *, place: str = "") -> int:
+def set_segments(actor: Actor, definitions: Sequence[Mapping[str, Any]], *, place: str = "") -> movements.Outcome:
     """Define the segments, in order of precedence, in the place of those there are. Evaluate them afterwards.
 
     Where the channel of a segment changes, the handling of those who are in it follows, by movements.
@@ -114,7 +125,7 @@ def set_segments(actor: Actor, definitions: Sequence[Mapping[str, Any]], *, plac
         place: The file they stand in, for errors.
 
     Returns:
-        How many customers got such a movement.
+        How many customers got such a movement, and what became of it.
 
     Raises:
         InputError: A rule, channel or setting does not exist or does not fit; nothing is changed then.
@@ -147,15 +158,18 @@ def _evaluate(actor: Actor, work: Transaction, earlier: sa.Table | None = None) 
 
 
 def keep_current() -> bool:
-    """Once a day, profile the base and put everybody in the right segment; let go whom no experiment holds any more.
+    """Once a day, and after every import and undo, profile the base and put everybody in the right segment.
 
-    A job; see `PILOT_DAILY_PROFILES`. It never has more to do. Profiles that a plan was made for stay as they are until
-    its customers are drawn.
+    It also lets go whom no experiment holds any more. A job; see `PILOT_DAILY_PROFILES`. It never has more to do.
+    Profiles that a plan was made for stay as they are until its customers are drawn.
     """
-    profiled, today = segmenting.profiled_on(), config.today()
-    if config.current().daily_profiles and profiled is not None and profiled < today and not planned_on(profiled):
-        rebuild_profiles(SYSTEM, today)
-    elif segments() and movements.releasable():
+    profiled = segmenting.profiled_on()
+    if config.current().daily_profiles and profiled is not None and not planned_on(profiled):
+        day = sensible_day()
+        if profiled < day or freshness.outdated():
+            rebuild_profiles(SYSTEM, day)
+            return False
+    if segments() and movements.releasable():
         evaluate_segments(SYSTEM)
     return False
 

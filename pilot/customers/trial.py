@@ -25,6 +25,8 @@ _SECOND = [
     ("C5", "A5", date(2026, 3, 1), Decimal("-4"), False),
     ("C5", "A5", date(2026, 3, 2), Decimal("1"), False),
 ]
+_CONTINUED = [("C1", "A1", date(2026, 1, 6), Decimal("4"), False)]
+"""What goes on with the first piece: it adds to it, late as it comes."""
 _TOUCHES = [("C2", date(2026, 3, 2), "field-rep", "visit", 30.0, Decimal("40.5"))]
 _TOLD = ("id", "frequency", "cancelled", "monetary", "order_days", "cost_year")
 _UNITS = [("C1", "pilot", "north"), ("C2", "pilot", "north"), ("C3", "control", "south")]
@@ -38,7 +40,7 @@ def faults(engine: OrderEngine) -> list[str]:
             first, second = engine.load(root, "orders", _FIRST), engine.load(root, "orders", _SECOND)
             touches = engine.load(root, "touches", _TOUCHES)
             facts = Facts(root, {"orders": [Piece(1, first), Piece(2, second)], "touches": [Piece(3, touches)]})
-            return [*_answers(engine, facts), *_generations(engine, root, first)]
+            return [*_answers(engine, facts), *_continued(engine, facts), *_generations(engine, root, first)]
         except Exception as error:  # whatever a stranger's engine raises is what the author must learn
             return [f"its trial broke off: {error!r}"]
 
@@ -75,6 +77,23 @@ def _answers(engine: OrderEngine, facts: Facts) -> list[str]:
         "cohorts": (cohorts, [(2026 * 12, 0, 1), (2026 * 12, 1, 1), (2026 * 12 + 2, 0, 1)]),
         "channels": (channels, [("field-rep", 1, 1, 30.0, 40.5)]),
         "concentration": ((list(spread.best), spread.total), ([Decimal(17), Decimal(17)], Decimal(17))),
+    }
+    return [f"{name} answers {found!r}, not {right!r}" for name, (found, right) in checks.items() if found != right]
+
+
+def _continued(engine: OrderEngine, facts: Facts) -> list[str]:
+    """A piece that goes on with the first counts together with it, and below the second."""
+    piece = Piece(4, engine.load(facts.root, "orders", [*_CONTINUED, _FIRST[4]]), continues=1)
+    more = Facts(facts.root, {**facts.pieces, "orders": [*facts.pieces["orders"], piece]})
+    checks: dict[str, tuple[Any, Any]] = {
+        "size": (engine.size(facts.root, piece.name), 2),
+        "rows_of with a piece that goes on with another": (len(engine.rows_of(more, "orders", "C1")), 5),
+        "contradicted by a piece that goes on with it": (engine.contradicted(more, "orders", 4), False),
+        "retold": (tuple(engine.retold(more, "orders", piece)), (2, 2, Decimal(11), Decimal(15))),
+        "retold of the later": (
+            tuple(engine.retold(facts, "orders", facts.pieces["orders"][1])),
+            (1, 1, Decimal(5), Decimal(6)),
+        ),
     }
     return [f"{name} answers {found!r}, not {right!r}" for name, (found, right) in checks.items() if found != right]
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilot.customers.cells import inert, unmarked
-from pilot.customers.importers import RowError
+from pilot.customers.importers import Origin, RowError
 from pilot.customers.intake.rejects import Rejects
 from pilot.plugins.builtin.importers import CsvFile
 
@@ -83,7 +83,9 @@ def test_a_mark_stands_before_each_sign_a_formula_could_begin_with(text: str, ma
 def test_a_file_of_refused_rows_is_inert_and_reads_as_it_was(tmp_path: Path) -> None:
     header = ("ref", "=name;@x", "note")
     cells = ("C1", "Rossi;=1+1", "\t=2")
-    Rejects(tmp_path / "bad.csv").write([RowError(2, "=name;@x", "a;+b", "is no good", cells)], header)
+    Rejects(tmp_path / "bad.csv", Origin("0" * 16)).write(
+        [RowError(2, "=name;@x", "a;+b", "is no good", cells)], header
+    )
     assert formulas((tmp_path / "bad.csv").read_text("utf-8-sig")) == []
     table = CsvFile().read(tmp_path / "bad.csv", "customers")
     assert table.header == header

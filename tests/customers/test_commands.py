@@ -56,7 +56,8 @@ def test_an_import_says_what_became_of_the_file_and_how_it_was_read(run: Run, wr
     lines = ("Codice cliente;Nome;Lingua;Note", "C1;Rossi;Italiano;x", "C2;Bianchi;DE;y", ";Neri;it;z")
     shown = run(import_, "customers", write("base.csv", *lines)).stdout
     assert shown.startswith("base.csv: 2 customers taken over, 1 refused.")
-    assert "language ← Lingua  (DE → left empty, Italiano → it)" in shown
+    assert "language ← Lingua  (Italiano → it)" in shown
+    assert "Assumed   language left empty where the word is not known: DE" in shown
     assert "Not read  Note" in shown
     assert "the row has no customer number" in shown
     assert Path("base-rejects.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("4,Codice cliente,,")

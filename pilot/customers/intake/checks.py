@@ -32,6 +32,7 @@ _LENGTHS = {column.name: column.type.length for column in sa.inspect(Customer).c
 _LENGTHS |= {"customer_ref": _LENGTHS["ref"], "order_ref": 64, "channel": 64, "touch_ref": 64}
 _NEEDED = {
     "ref": "the row has no customer number",
+    "name": "the row has no name",
     "customer_ref": "the row has no customer number",
     "order_ref": "the row has no order number",
     "channel": "the touch has no channel",
@@ -193,7 +194,7 @@ def _kind(text: str) -> str:
 
 
 def _cancelled(text: str) -> str:
-    return "true" if text == "true" else ""
+    return text if text in ("true", "returned") else ""
 
 
 def _day(text: str, latest: date) -> str:

@@ -55,6 +55,8 @@ class Delimited:
     header: tuple[str, ...]
     told: bool = False
     """Whether a line above the header tells the delimiter, as spreadsheets have it: `sep=;`."""
+    doubtful: bool = False
+    """Whether its encoding was found out, and words have signs in them if it is read so."""
     simple: DelimitedText | None = None
     """The file as the data engine may try to read it: its lines end all in the same way, and the first is the header."""
 
@@ -161,7 +163,8 @@ def understand(
     """
     _refuse_other_formats(path, told=encoding)
     shape = _shape(path)
-    encoding = shape.told(encoding) if encoding else shape.encoding(path.name)
+    found = "" if encoding else shape.encoding(path.name)
+    encoding = found or shape.told(encoding)
     sample = _sample(path, encoding)
     if told := _TELLING.fullmatch(sample[0]) if sample else None:
         delimiter, sample = delimiter or told[1], sample[1:]
@@ -182,7 +185,7 @@ def understand(
     simple = None
     if shape.even and not told and _header_alone(sample[0], delimiter, header) and _ascii_inside(encoding):
         simple = DelimitedText(path, encoding, delimiter, 1, shape.lines)
-    return Delimited(path, encoding, delimiter, header, bool(told), simple)
+    return Delimited(path, encoding, delimiter, header, bool(told), shape.doubtful(found), simple)
 
 
 def _header_alone(first: str, delimiter: str, header: Sequence[str]) -> bool:

@@ -16,10 +16,12 @@ from pilot.db import db
 def fact_rows(sieve: Sieve) -> str:
     """SQL for the rows of a file of the order store."""
     if sieve.kind == "orders":
+        amount, cancelled = f"{sieve.value('amount')}::DECIMAL(18,4)", sieve.value("cancelled")
         return sieve.good(
             f"{sieve.value('customer_ref')} AS customer_ref, {sieve.value('order_ref')} AS order_ref, "
-            f"{sieve.day('ordered_on')} AS ordered_on, {sieve.value('amount')}::DECIMAL(18,4) AS amount, "
-            f"{sieve.value('cancelled')} = 'true' AS cancelled"
+            f"{sieve.day('ordered_on')} AS ordered_on, {amount} AS amount, "
+            # What was returned counts no more, unless the row is itself what was credited for it.
+            f"({cancelled} = 'true' OR {cancelled} = 'returned' AND {amount} >= 0) AS cancelled"
         )
     touches = sieve.good(
         f"{sieve.value('customer_ref')} AS customer_ref, {sieve.day('happened_on')} AS happened_on, "

@@ -29,7 +29,9 @@ class Field:
         content: What its cells hold.
         columns: What files call it, in English, Italian and Polish, the surest name first.
         words: For `WORD`: the meaning of each word, both as `plain` writes them.
-        otherwise: The meaning of any other word; None leaves the word as it stands.
+        otherwise: The meaning of any other word, which is then said to be assumed; None leaves the word as it stands.
+        answers: Meanings of words such as `1` or `yes`, which answer the name of a column like "cancelled".
+        unasked: Columns, as `plain` writes them, whose names ask nothing: there `1` is a code like any other.
     """
 
     name: str
@@ -39,6 +41,12 @@ class Field:
     columns: tuple[str, ...] = ()
     words: Mapping[str, str] = field(default_factory=dict)
     otherwise: str | None = None
+    answers: Mapping[str, str] = field(default_factory=dict)
+    unasked: frozenset[str] = frozenset()
+
+    def meanings(self, column: str) -> Mapping[str, str]:
+        """The meaning of each word, as `plain` writes it, in a column of this name."""
+        return self.words if plain(column) in self.unasked else {**self.words, **self.answers}
 
 
 def plain(text: str) -> str:
@@ -66,10 +74,33 @@ _CONTACTS = _words(
     mail="mail email letter posta lettera poczta wiadomość",
     visit="visit meeting visita incontro wizyta spotkanie",
 )
+_STATUSES = "status, order status, stato, stato ordine, stan, status zamówienia"
 _CANCELLED = _words(
-    true="cancelled canceled void annullato annullata annullati storno stornato stornata anulowane anulowany "
-    "anulowana anulowano true yes y 1 x si sì s tak t"
+    true="cancelled canceled cancellation order_cancelled order_canceled cancelled_by_customer canceled_by_customer "
+    "void voided annullato annullata annullati annullate annullamento annullato_dal_cliente annullata_dal_cliente "
+    "ordine_annullato cancellato cancellata storno stornato stornata disdetto disdetta "
+    "anulowane anulowany anulowana anulowano anulacja anulowane_przez_klienta anulowano_przez_klienta "
+    "zamówienie_anulowane stornowane stornowany stornowana skasowane rezygnacja",
+    returned="returned return refund refunded credit_note credited reso resi restituito restituita rimborsato rimborsata "
+    "rimborso nota_di_credito nota_credito nota_di_accredito accreditato zwrot zwroty zwrócone zwrócony zwrócona "
+    "zwrot_towaru nota_kredytowa",
 )
+_CANCELLED |= dict.fromkeys(
+    _words(
+        kept="open new confirmed accepted processing pending shipped dispatched sent delivered completed complete closed "
+        "done paid invoiced ok active valid order sale not_cancelled "
+        "aperto aperta nuovo nuova confermato confermata accettato in_lavorazione in_attesa spedito spedita inviato "
+        "consegnato consegnata completato completata concluso conclusa chiuso chiusa evaso evasa pagato pagata fatturato "
+        "fatturata valido valida attivo ordine vendita "
+        "otwarte nowe nowy potwierdzone przyjęte w_realizacji w_trakcie oczekujące wysłane wysłano dostarczone doręczone "
+        "zrealizowane zrealizowano zakończone zamknięte opłacone zapłacone zafakturowane aktywne ważne zamówienie sprzedaż"
+    ),
+    "",
+)
+_CANCELLED_OR_NOT = {
+    **dict.fromkeys(_words(yes="true yes y 1 x si sì s tak t"), "true"),
+    **dict.fromkeys(_words(no="false no n 0 not nie f"), ""),
+}
 
 
 def _field(
@@ -81,9 +112,12 @@ def _field(
     needed: bool = False,
     words: Mapping[str, str] | None = None,
     otherwise: str | None = None,
+    answers: Mapping[str, str] | None = None,
+    unasked: str = "",
 ) -> Field:
+    codes = frozenset(plain(column) for column in unasked.split(","))
     known = tuple(dict.fromkeys(plain(column) for column in (name, *columns.split(","))))
-    return Field(name, label, needed, content, known, words or {}, otherwise)
+    return Field(name, label, needed, content, known, words or {}, otherwise, answers or {}, codes)
 
 
 FIELDS: dict[str, tuple[Field, ...]] = {
@@ -111,7 +145,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         _field(
             "legal_entity",
             "tax number",
-            "vat number, vat no, vat id, tax number, tax id, partita iva, p iva, piva, codice fiscale, nip",
+            "vat number, vat no, vat id, tax number, tax id, partita iva, p iva, piva, codice fiscale, nip, numer podatkowy",
         ),
         _field("sector", "sector", "industry, branch, settore, ateco, branża, sektor, pkd"),
         _field(
@@ -149,10 +183,12 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         _field(
             "cancelled",
             "cancelled",
-            "canceled, status, order status, annullato, stato, stato ordine, anulowane, anulowano, stan, status zamówienia",
+            f"canceled, annullato, anulowane, anulowano, {_STATUSES}",
             Content.WORD,
             words=_CANCELLED,
             otherwise="",
+            answers=_CANCELLED_OR_NOT,
+            unasked=_STATUSES,
         ),
     ),
     "touches": (

@@ -31,7 +31,7 @@ class Choice:
         chosen: The value that is chosen.
         found: How it is read now, in words; empty where that is not known.
         evidence: A value of the file that shows it.
-        assumed: Whether no value decides it.
+        assumed: Why it is only assumed; empty where it is certain.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Choice:
     chosen: str
     found: str = ""
     evidence: str = ""
-    assumed: bool = False
+    assumed: str = ""
 
 
 def overrules(given: MultiDict[str, str], kind: str) -> Overrules:
@@ -80,7 +80,7 @@ def readings(preview: Preview) -> list[Choice]:
                 chosen,
                 way.value if way else "",
                 preview.evidence.get(way_name, ""),
-                assumed=bool(way and way.assumed),
+                assumed=way.why if way else "",
             )
         )
     return choices
@@ -144,7 +144,9 @@ def told(kind: str) -> Callable[[str, Seen], str]:
             return day(date.fromisoformat(seen.value))
         if content is Content.NUMBER:
             return number(float(seen.value), max(2, len(seen.value.partition(".")[2])))
-        return str(_("yes")) if name == "cancelled" else seen.value
+        if name == "cancelled":
+            return str(_("yes") if seen.value == "true" else _("returned"))
+        return seen.value
 
     return in_words
 

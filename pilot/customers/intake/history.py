@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from pilot import config
 from pilot.accounts.service import Actor, record
 from pilot.customers.importers import RowError
+from pilot.customers.intake.rejects import rows_of
 from pilot.customers.intake.uploads import Upload
 from pilot.customers.models import Customer, CustomerChange, Import
 from pilot.db import db, transaction
@@ -37,8 +37,7 @@ def refusals(entry: Import) -> list[RowError]:
     path = _rejects(entry)
     if path is None:
         return []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(islice(csv.reader(file), 1, REFUSALS_SHOWN + 1))
+    rows = islice(rows_of(path), 1, REFUSALS_SHOWN + 1)
     return [RowError(int(line), column, value, reason) for line, column, value, reason, *_ in rows]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,22 +16,24 @@ from sqlalchemy.exc import IntegrityError
 
 from pilot import clock, config
 from pilot.accounts.service import Actor, record
-from pilot.customers.importers import Reading, Table
+from pilot.customers.importers import Origin, Reading, Table
 from pilot.customers.intake import staging
+from pilot.customers.intake.continuing import continuation, hold, origin_of, told_otherwise
+from pilot.customers.intake.evidence import evidence_of
 from pilot.customers.intake.factrows import fact_rows, strangers
 from pilot.customers.intake.fields import FIELDS
 from pilot.customers.intake.folders import PLAN, folder_of_its_own, keep_rejects, root, write_plan
 from pilot.customers.intake.lease import LEASE, claimed, folder_of, none_running
 from pilot.customers.intake.merging import Merge, Progress
-from pilot.customers.intake.rejects import Rejects
+from pilot.customers.intake.rejects import Rejects, sign_of
 from pilot.customers.intake.repeats import again, marked_done, same_again, told_of, with_mark
 from pilot.customers.intake.requests import ImportResult, Request
 from pilot.customers.intake.sieve import Sieve
 from pilot.customers.intake.staging import StagedFile
-from pilot.customers.intake.understanding import Understanding, as_made, columns, evidence_of, understand
+from pilot.customers.intake.understanding import Understanding, as_made, columns, understand
 from pilot.customers.models import Import
 from pilot.customers.orderstore import store
-from pilot.db import transaction
+from pilot.db import db, transaction
 from pilot.errors import InputError, StateError
 from pilot.events import ImportFinished
 
@@ -60,7 +63,7 @@ def take(request: Request, read: Callable[[], Table | Reading]) -> ImportResult:
             if isinstance(known := again(replace(request, sha256=sieve.staged.digest())), Import):
                 return same_again(known)
             request = known
-        work = _checked(request, sieve, source.header)
+        work = _checked(request, sieve, source)
         return _take_customers(work) if request.kind == "customers" else _take_facts(work)
 
 
@@ -73,6 +76,7 @@ class _Work:
     good: int
     rejects: Rejects
     listed: Path | None
+    origin: Origin | None
 
     def result(self, entry_id: int | None, **counts: Any) -> ImportResult:
         """What became of it."""
@@ -81,22 +85,23 @@ class _Work:
         return ImportResult(entry_id, self.request.kind, **{"accepted": self.good, "unchanged": 0, **told, **counts})
 
 
-def _checked(request: Request, sieve: Sieve, header: Sequence[str]) -> _Work:
+def _checked(request: Request, sieve: Sieve, source: Table | Reading) -> _Work:
     """Tell good rows from bad ones.
 
     Raises:
         InputError: There are no rows at all.
         CheckFailed: `strict`, and a row was refused.
     """
-    rejects = Rejects(sieve.folder / "rejects.csv")
-    rejects.write(sieve.refused(), header)
+    origin, sign = origin_of(request, source, sieve), sign_of(sieve.understanding.how.get("delimiter", ""))
+    rejects = Rejects(sieve.folder / "rejects.csv", origin, sign)
+    rejects.write(sieve.refused(), source.header)
     listed = rejects.hand_over(request.rejects)
     good = sieve.count()
     if not good and not rejects.count:
         raise InputError("the file has a header but no rows", place=request.name, remedy="Export it again")
     if request.strict:
         rejects.none_allowed(request.name, good, listed)
-    return _Work(request, sieve, good, rejects, listed)
+    return _Work(request, sieve, good, rejects, listed, source.origin if isinstance(source, Table) else None)
 
 
 def go_on(actor: Actor, entry: Import, progress: Progress) -> ImportResult:
@@ -184,14 +189,14 @@ def _enter(work: _Work) -> Import:
     return entry
 
 
-def _entry(work: _Work) -> Import:
+def _entry(work: _Work, mark: Mapping[str, Any] = MappingProxyType({})) -> Import:
     request = work.request
     return Import(
         kind=request.kind,
         filename=request.name[:255],
         sha256=request.sha256,
         importer=request.importer,
-        reading=with_mark(work.sieve.understanding.how, request),
+        reading=with_mark(work.sieve.understanding.how, request, mark),
         actor=request.actor.name,
         at=clock.now(),
         total=work.good,
@@ -204,13 +209,17 @@ def _entry(work: _Work) -> Import:
 
 
 def _finish(actor: Actor, entry: Import, merge: Merge) -> int | None:
-    """Close an import of which all is taken over; its number. One that changed nothing is none."""
+    """Close an import of which all is taken over; its number.
+
+    The same file again that changed nothing is none. Another one that only found customers as they stand is kept: it
+    told of them as well, so none of them goes when an earlier import is undone.
+    """
     folder = merge.sieve.folder
     entry_id: int | None = entry.id
     kept = keep_rejects(folder, entry.id)
     with transaction() as work:
         work.session.refresh(entry)
-        if merge.accepted:
+        if merge.accepted or not _stands(entry):
             entry.state, entry.staged, entry.lease_until, entry.rejects = "done", None, None, kept
             entry.reading = marked_done(entry)
             _tell(work, actor, entry)
@@ -223,22 +232,36 @@ def _finish(actor: Actor, entry: Import, merge: Merge) -> int | None:
     return entry_id
 
 
+def _stands(entry: Import) -> bool:
+    """Whether an import of the very same customers stands."""
+    same = sa.select(Import.id).where(
+        Import.kind == entry.kind, Import.sha256 == entry.sha256, Import.id != entry.id, Import.state == "done"
+    )
+    return db.session.scalar(same.limit(1)) is not None
+
+
 def _take_facts(work: _Work) -> ImportResult:
     """Write orders or touches to a file of the order store, durably, then name it in a committed import."""
     request, sieve, good = work.request, work.sieve, work.good
-    if request.dry_run or not good:
+    if not good:
         return work.result(None)
-    sieve.understanding.how["customers_not_in_base"] = strangers(sieve)
-    rows = sieve.folder / "rows.parquet"
-    sieve.staged.engine.execute(
-        f"COPY ({fact_rows(sieve)}) TO '{str(rows).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, {_PACKED})"
-    )
+    how, rows = sieve.understanding.how, sieve.folder / "rows.parquet"
+    how["customers_not_in_base"] = strangers(sieve)
+    continued = continuation(request, work.origin, sieve)
+    if continued.of is not None:
+        how["continues"] = continued.of
+    if not request.dry_run or store().holds(request.kind):
+        _write_facts(sieve, rows)
+        how |= told_otherwise(request.kind, rows, continued.of)
+    if request.dry_run:
+        return work.result(None)
     request.progress(good, good)
     name = store().take(request.kind, rows)
     try:
         with transaction() as act:
-            entry = _entry(work)
-            entry.fact_file, entry.accepted = name, good
+            hold(continued.of)
+            entry = _entry(work, continued.mark)
+            entry.fact_file, entry.accepted, entry.continues = name, good, continued.of
             act.session.add(entry)
             act.session.flush()
             entry.rejects = keep_rejects(sieve.folder, entry.id)
@@ -249,6 +272,12 @@ def _take_facts(work: _Work) -> ImportResult:
             "somebody else has just imported the same file", place=request.name, remedy="There is nothing to do"
         ) from error
     return work.result(entry_id)
+
+
+def _write_facts(sieve: Sieve, rows: Path) -> None:
+    sieve.staged.engine.execute(
+        f"COPY ({fact_rows(sieve)}) TO '{str(rows).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, {_PACKED})"
+    )
 
 
 def _tell(work: Any, actor: Actor, entry: Import) -> None:

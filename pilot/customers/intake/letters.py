@@ -36,6 +36,8 @@ _DOS_ALONE = bytes(
 _DOS_IN_WORDS = re.compile(
     rb"(?<=[A-Za-z%b])[%b]|[%b](?=[A-Za-z%b])" % tuple(map(re.escape, (_DOS, _DOS_ALONE, _DOS_ALONE, _DOS)))
 )
+_ODD_IN_WORDS = re.compile(rb"(?<=[A-Za-z])(?:[\x81\x82\x84\x86\x87\x88\x90\x95\x98]|\x85(?=[A-Za-z]))")
+"""Signs of the code pages of Windows where a word has a letter: DOS and the Macintosh have letters there."""
 _NEARLY_ALL = 0.9
 _IN_WORDS = 0.75
 """So many do: others stand in customer numbers, or alone."""
@@ -67,6 +69,8 @@ class Shape:
     """Whether a NUL stands in it, or a sign that marks cells of other sources."""
     dos: int = 0
     """How many letters of Polish in the code page of DOS, and in no other, stand within words."""
+    odd: int = 0
+    """How many signs that no word has stand in words, if it is read in a code page of Windows."""
     last: bytes = b""
 
     @classmethod
@@ -109,6 +113,10 @@ class Shape:
             )
         return "cp852" if self._from_dos() else max(_LETTERS, key=lambda page: _letters(self.high, page))
 
+    def doubtful(self, encoding: str) -> bool:
+        """Whether words have signs in them if the file is read in this encoding."""
+        return encoding in _LETTERS and self.odd > 0
+
     def told(self, encoding: str) -> str:
         """The encoding a person named, by the name under which its mark is no letter of the file."""
         name = codecs.lookup(encoding).name
@@ -132,6 +140,7 @@ class Shape:
         for block in blocks:
             self.high.update(block.translate(None, _ASCII))
             self.dos += sum(1 for _ in _DOS_IN_WORDS.finditer(block))
+            self.odd += sum(1 for _ in _ODD_IN_WORDS.finditer(block))
             text = decoder.decode(block)
             damage = text.count("�")
             if damage and not self.broken:

@@ -40,11 +40,63 @@ def _bare(text: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """The few values that tell how a file is written where they do not settle it.
+
+    Attributes:
+        values: How many there are.
+        first: One of them, as it was counted.
+        decides: Whether they were followed, as too little stands against them; else the usual reading was kept.
+    """
+
+    values: int
+    first: str
+    decides: bool
+
+
+_FEWEST_TELLING = 2
+_TURNED_BY = 20
+"""One in so many values must tell against the usual reading before it is left: fewer are slips of the pen."""
+_ASSURED_BY = 100
+"""One in so many must tell for the usual reading to be certain."""
+
+
+class _Votes:
+    """What the values of a file say of two ways of writing: the `usual` one, the `other`, or both."""
+
+    def __init__(self) -> None:
+        self.count: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+
+    def add(self, vote: str, text: str, count: int) -> None:
+        self.count[vote] += count
+        self.first.setdefault(vote, text)
+
+    def weigh(self, usual: str, other: str) -> tuple[str, bool, Stray | None]:
+        """The way that is taken, whether it is certain, and what tells where it is not.
+
+        Only values that fit both ways can be misread, all others are refused; so where none does, nothing is at stake.
+        """
+        told, against, both = self.count[usual], self.count[other], self.count["either"]
+        turned = against > told and against * _TURNED_BY >= told + against + both
+        winner, loser = (against, told) if turned else (told, against)
+        enough = winner >= _FEWEST_TELLING if turned else winner * _ASSURED_BY >= both
+        certain = loser * _TURNED_BY <= winner and (not both or enough)
+        if certain or not against:
+            return other if turned else usual, certain, None
+        return other if turned else usual, certain, Stray(against, self.first[other], turned)
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
-    """How numbers are written: `decimal` is the decimal sign, `evident` whether the values leave no other reading."""
+    """How numbers are written: `decimal` is the decimal sign, `evident` whether the values leave no other reading.
+
+    `stray` are the few values that say otherwise, or that alone decided it, where it is not evident.
+    """
 
     decimal: str
     evident: bool
+    stray: Stray | None = None
 
     @classmethod
     def detect(cls, texts: Iterable[str] | Mapping[str, int], likely: str) -> Numbers:
@@ -52,14 +104,12 @@ class Numbers:
 
         Args:
             texts: The values of the whole file, or how often each of them stands in it.
-            likely: The sign to take where no value decides, as in a column of whole numbers.
+            likely: The usual sign in such a file: taken where no value decides, and left only for more than a stray one.
         """
-        votes: Counter[str] = Counter()
+        votes = _Votes()
         for text, count in Counter(texts).items():
-            votes[_decimal_of(text)] += count
-        if votes[","] == votes["."]:
-            return cls(likely, evident=not votes["either"] and not votes[likely])
-        return cls("," if votes[","] > votes["."] else ".", evident=True)
+            votes.add(_decimal_of(text), text, count)
+        return cls(*votes.weigh(likely, "." if likely == "," else ","))
 
     def read(self, text: str) -> str | None:
         """The number with a decimal point and no grouping, as `-1234.50`; None if it is not one."""
@@ -78,7 +128,12 @@ class Numbers:
 
 def _decimal_of(text: str) -> str:
     """The sign that must be the decimal one in this value, `either` where it could be both, else nothing."""
-    body = _GROUPING.sub("", _bare(text)[1])
+    written = _bare(text)[1]
+    sign = _sign_in(_GROUPING.sub("", written))
+    return sign if sign not in _BODY or _BODY[sign].fullmatch(written) else ""
+
+
+def _sign_in(body: str) -> str:
     comma, point = body.count(","), body.count(".")
     if comma and point:
         last = "," if body.rfind(",") > body.rfind(".") else "."
@@ -95,35 +150,38 @@ def _decimal_of(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """How days are written: `order` is day, month or year, whichever stands first; `pattern` shows it to people."""
+    """How days are written: `order` is day, month or year, whichever stands first; `pattern` shows it to people.
+
+    `stray` as of `Numbers`.
+    """
 
     order: str
     pattern: str
     evident: bool
+    stray: Stray | None = None
 
     @classmethod
     def detect(cls, texts: Iterable[str] | Mapping[str, int]) -> Days:
         """Find the order of day, month and year.
 
-        Day first is taken where no value decides between day and month.
+        Day first is usual: taken where no value decides between day and month, and left only for more than a stray one.
         """
-        votes: Counter[str] = Counter()
+        votes = _Votes()
         shapes: Counter[str] = Counter()
         counted = Counter(texts)
         for text, count in counted.items():
             if found := _YEAR_LAST.fullmatch(text):
-                first, sign, second = int(found[1]), found[2], int(found[3])
-                shapes[f"last{sign}"] += count
-                votes["day" if first > 12 else "month" if second > 12 else "either"] += count
+                shapes[f"last{found[2]}"] += count
+                votes.add(_first_of(int(found[1]), int(found[3])), text, count)
             elif found := _YEAR_FIRST.fullmatch(text):
                 shapes[f"first{found[2]}"] += count
         shape = shapes.most_common(1)[0][0] if shapes else "first-"
         sign = shape.removeprefix("last").removeprefix("first")
         if shape.startswith("first"):
             return cls("year", sign.join(("yyyy", "mm", "dd")), evident=bool(shapes) or not counted)
-        month_first = votes["month"] > votes["day"]
-        pattern = sign.join(("mm", "dd", "yyyy") if month_first else ("dd", "mm", "yyyy"))
-        return cls("month" if month_first else "day", pattern, evident=votes["month"] != votes["day"])
+        order, evident, stray = votes.weigh("day", "month")
+        pattern = sign.join(("mm", "dd", "yyyy") if order == "month" else ("dd", "mm", "yyyy"))
+        return cls(order, pattern, evident, stray)
 
     def read(self, text: str) -> str | None:
         """The day as `yyyy-mm-dd`, a time of day left off; None if it is not one.
@@ -134,6 +192,13 @@ class Days:
 
     def __str__(self) -> str:
         return self.pattern
+
+
+def _first_of(first: int, second: int) -> str:
+    """Which of day and month the first number must be; `either` where both can be, nothing where that is the same."""
+    if first > 12 or second > 12:
+        return "" if first > 12 and second > 12 else "day" if first > 12 else "month"
+    return "" if first == second else "either"
 
 
 @lru_cache(maxsize=65_536)

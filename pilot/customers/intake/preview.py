@@ -16,6 +16,7 @@ from pilot.customers.importers import Importer, Reading, Table
 from pilot.customers.intake import checks, staging
 from pilot.customers.intake.checks import Unfit
 from pilot.customers.intake.columnmaps import digest_of
+from pilot.customers.intake.evidence import evidence_of
 from pilot.customers.intake.fields import FIELDS, Content
 from pilot.customers.intake.opening import opened
 from pilot.customers.intake.queries import read_query
@@ -24,7 +25,6 @@ from pilot.customers.intake.understanding import (
     Overrules,
     Understanding,
     as_made,
-    evidence_of,
     match,
     understand,
 )

@@ -15,6 +15,7 @@ def N_(english: str) -> str:  # noqa: N802 - the name that is known to mark word
 
 _TOLD = (
     N_("the row has no customer number"),
+    N_("the row has no name"),
     N_("the row has no order number"),
     N_("the row has no date"),
     N_("the row has no amount"),
@@ -44,6 +45,7 @@ _TOLD = (
     N_("import %(number)s is still running"),
     N_("import %(number)s changed %(customers)s of the same customers later"),
     N_("a customer that import %(number)s brought is part of a pilot or has been surveyed"),
+    N_("import %(later)s goes on with import %(number)s: it brought rows that were refused here"),
     N_("There is nothing to do"),
     N_("Wait until it is done, then undo it"),
     N_("Undo import %(number)s first"),

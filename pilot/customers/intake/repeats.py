@@ -18,9 +18,10 @@ _AFTER = "after"
 """In the reading of an import: what it was told, and how many customers there are once it is done."""
 
 
-def with_mark(how: Mapping[str, Any], request: Request) -> dict[str, Any]:
-    """How a source was read, and what must be the same for the same source to change nothing."""
-    return {**how, _AFTER: {**_told(request), "customers": _customers() if request.kind == "customers" else 0}}
+def with_mark(how: Mapping[str, Any], request: Request, more: Mapping[str, Any]) -> dict[str, Any]:
+    """How a source was read, and what must be the same for the same source to change nothing; `more` is kept with it."""
+    customers = _customers() if request.kind == "customers" else 0
+    return {**how, _AFTER: {**_told(request), "customers": customers, **more}}
 
 
 def marked_done(entry: Import) -> dict[str, Any]:
@@ -70,8 +71,8 @@ def _nothing_new(request: Request) -> Import | None:
 def again(request: Request) -> Import | Request:
     """The import because of which a request would change nothing; else the request, to be carried out.
 
-    Orders and touches that were taken in before are taken in once more where a later import says otherwise of them: then
-    this is the newest word.
+    Orders and touches that were taken in before are taken in once more where a later import says otherwise of them, or
+    customers of theirs were erased or renumbered since: then this is the newest word.
 
     Raises:
         InputError: They were taken in before, told to be read in another way.
@@ -81,7 +82,9 @@ def again(request: Request) -> Import | Request:
     known = _before(request)
     if known is None:
         return request
-    return replace(request, repeat=known.repeat + 1) if store().contradicted(known.kind, known.id) else known
+    if known.remaining is None and not store().contradicted(known.kind, known.id):
+        return known
+    return replace(request, repeat=known.repeat + 1)
 
 
 def same_again(known: Import) -> ImportResult:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from pilot.console import count, table
 from pilot.customers.intake.lease import busy_until, interrupted, remedy, told
 from pilot.customers.intake.requests import ImportResult
-from pilot.customers.intake.undoing import UndoPreview
+from pilot.customers.intake.undoing import UndoPreview, standing
 from pilot.customers.models import Import
 
-_MEANINGS = {("cancelled", "true"): "cancelled", ("cancelled", ""): "not cancelled"}
+_MEANINGS = {
+    ("cancelled", "true"): "cancelled",
+    ("cancelled", ""): "not cancelled",
+    ("cancelled", "returned"): "cancelled unless the amount is below zero",
+}
 _SHOWN = 10
 _LISTED = ("id", "at", "kind", "filename", "total", "accepted", "changed", "unchanged", "kept", "replaced", "rejected")
 
@@ -21,6 +26,9 @@ def entry_of(entry: Import) -> dict[str, Any]:
     running = entry.state == "running"
     return {
         **{name: getattr(entry, name) for name in _LISTED},
+        "continues": entry.continues,
+        "standing": 0 if entry.state == "undone" else standing(entry),
+        "told_otherwise": entry.reading.get("told_otherwise"),
         "actor": entry.actor,
         "state": "interrupted" if interrupted(entry) else entry.state,
         "until": busy_until(entry),
@@ -40,14 +48,20 @@ def listing(entries: Sequence[Import]) -> str:
             entry.kind,
             _short(entry.filename, 40),
             "interrupted" if interrupted(entry) else entry.state,
-            entry.accepted,
+            entry.accepted if entry.remaining is None else f"{entry.remaining:,} of {entry.accepted:,}",
             entry.changed,
             entry.rejected,
             entry.actor,
         )
         for entry in entries
     ]
-    return "\n".join((table(head, rows), *(_unfinished(entry) for entry in entries if entry.state == "running")))
+    notes = (
+        f"\nImport {entry.id}: {_retold(entry.kind, told, 'was', 'were', 'became')}."
+        for entry in entries
+        if (told := entry.reading.get("told_otherwise")) and entry.state != "undone"
+    )
+    unfinished = (_unfinished(entry) for entry in entries if entry.state == "running")
+    return "\n".join((table(head, rows), *notes, *unfinished))
 
 
 def _unfinished(entry: Import) -> str:
@@ -57,23 +71,46 @@ def _unfinished(entry: Import) -> str:
     return f"\nImport {entry.id} {state}; {how_far}. {remedy(entry)}."
 
 
+def _retold(kind: str, told: Mapping[str, Any], is_: str, are: str, becomes: str) -> str:
+    """What rows change of what the base told: `3 orders in the base are told otherwise: 1,000.00 becomes 10.00`."""
+    number, before, after = told["number"], Decimal(told["before"]), Decimal(told["after"])
+    verb = is_ if number == 1 else are
+    return f"{number_of(number, kind)} in the base {verb} told otherwise: {before:,.2f} {becomes} {after:,.2f}"
+
+
 def undoing(seen: UndoPreview) -> str:
     """What undoing an import takes with it."""
     head = f"Undoing import {seen.import_id} of {seen.filename}, as things stand:"
     if seen.kind != "customers":
-        return f"{head}\n  {number_of(seen.facts, seen.kind)} would count no more"
+        return "\n  ".join((head, f"{count(seen.facts, 'row')} would count no more", *_again(seen)))
     lines = [f"{count(seen.gone, 'customer')} would go"]
     if seen.gone:
-        lines += [
-            f"  with {count(seen.by_hand, 'value')} that staff filled in",
-            f"  with {count(seen.completions, 'entry', 'entries')} of the work list",
-            f"  with {count(seen.movements, 'movement')} between segments",
-            f"  with {count(seen.changes, 'change')} in their history",
+        told = [
+            (seen.by_hand, f"  with {count(seen.by_hand, 'value')} that staff filled in"),
+            (seen.completions, f"  with {count(seen.completions, 'entry', 'entries')} of the work list"),
+            (seen.movements, f"  with {count(seen.movements, 'movement')} between segments"),
+            (seen.changes, f"  with {count(seen.changes, 'change')} in their history"),
+            (seen.orders, f"{count(seen.orders, 'order')} of theirs would stay, and count once they are back"),
         ]
+        lines += [line for number, line in told if number]
     lines.append(f"{count(seen.restored, 'customer')} would get back values from before")
     if seen.given_back:
         lines.append(f"  among them {count(seen.given_back, 'value')} that staff had filled in")
     return "\n  ".join((head, *lines))
+
+
+def _again(seen: UndoPreview) -> list[str]:
+    """What undoing an import of facts gives back to others."""
+    lines = []
+    if seen.count_again:
+        verb = "is" if seen.count_again == 1 else "are"
+        lines.append(
+            f"{number_of(seen.count_again, seen.kind)} of it {verb} told by other imports too, and count as they tell"
+        )
+    if seen.told_otherwise:
+        told = f"{seen.told_before:,.2f} becomes {seen.told_after:,.2f}"
+        lines.append(f"{number_of(seen.told_otherwise, seen.kind)} they tell otherwise: {told}")
+    return lines
 
 
 def outcome(taken: ImportResult, name: str, *, dry_run: bool) -> str:
@@ -81,7 +118,13 @@ def outcome(taken: ImportResult, name: str, *, dry_run: bool) -> str:
     if not taken.accepted and taken.unchanged:
         same = f"{name} is in the base already: nothing was changed ({number_of(taken.unchanged, taken.kind)})."
         return "\n".join((same, *_by_hand(taken)))
-    lines = [_counts(taken, name, dry_run=dry_run), *_by_hand(taken), "", *_how_read(taken.how)]
+    lines = [
+        _counts(taken, name, dry_run=dry_run),
+        *_by_hand(taken),
+        *_told_otherwise(taken),
+        "",
+        *_how_read(taken.how),
+    ]
     if taken.errors:
         rows = [(error.line, error.column, _short(error.value, 30), error.reason) for error in taken.errors[:_SHOWN]]
         lines += ["", table(["Line", "Column", "Value", "Refused because"], rows)]
@@ -114,15 +157,26 @@ def _by_hand(taken: ImportResult) -> list[str]:
     return told
 
 
+def _told_otherwise(taken: ImportResult) -> list[str]:
+    """What of earlier imports counts no longer as they told it."""
+    told = taken.how.get("told_otherwise") if taken.accepted else None
+    return [f"{_retold(taken.kind, told, 'is', 'are', 'becomes')}."] if told else []
+
+
 def _how_read(how: dict[str, Any]) -> list[str]:
     """How the file was understood, for a person to check."""
     facts = [("Text", f"{how['encoding']}, columns separated by {how['delimiter']}")] if "encoding" in how else []
     labels = {"format": "Format", "sheet": "Sheet", "source": "Source", "numbers": "Numbers", "days": "Dates"}
     facts += [(label, how[name]) for name, label in labels.items() if name in how]
+    if "continues" in how:
+        facts.append(
+            ("Goes on", f"with import {how['continues']}: what both tell of an order or touch counts together")
+        )
     columns: dict[str, str] = how.get("columns", {})
     widest = max(map(len, columns), default=0)
     for name, column in columns.items():
         facts.append(("Columns", f"{name:<{widest}} ← {column}{_words_read(name, how.get('words', {}).get(name, {}))}"))
+    facts += [("Assumed", _strangers(name, unknown)) for name, unknown in how.get("unknown_words", {}).items()]
     if how.get("not_read"):
         facts.append(("Not read", ", ".join(how["not_read"])))
     if "derived" in how:
@@ -145,6 +199,13 @@ def _words_read(field: str, words: dict[str, str]) -> str:
         if word.casefold() != meaning
     ]
     return f"  ({', '.join(told)})" if told else ""
+
+
+def _strangers(field: str, unknown: dict[str, Any]) -> str:
+    """Words of a column that are not known, and what they were taken for."""
+    more = f" and {unknown['more']:,} more" if unknown["more"] else ""
+    meaning = _MEANINGS.get((field, ""), "left empty")
+    return f"{field} {meaning} where the word is not known: {', '.join(unknown['words'])}{more}"
 
 
 def number_of(number: int, kind: str) -> str:

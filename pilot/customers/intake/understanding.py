@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pilot.customers.importers import Record, Row, RowError, Table
+from pilot.console import count
+from pilot.customers.importers import Row, RowError, Table
+from pilot.customers.intake.evidence import Evidence
 from pilot.customers.intake.fields import Content, Field, plain
 from pilot.customers.intake.notation import Days, Numbers
-from pilot.customers.intake.staging import TYPED, Staged, fault_of, text_of
+from pilot.customers.intake.staging import TYPED, fault_of, text_of
 from pilot.errors import InputError
 
-_DISTINCT = 100_000
-"""So many different ways of writing of a column are looked at to find out how it is written."""
 _WORDS_SHOWN = 12
-ASSUMED = " (assumed: no value in the file decides it)"
+_STRANGERS_SHOWN = 50
+_DOUBT = " (assumed: "
+ASSUMED = f"{_DOUBT}no value in the file decides it)"
+ODD_LETTERS = f"{_DOUBT}signs stand in words where cp850 or mac-roman have letters)"
 _SIGNS = {"comma": ",", "point": ".", ",": ",", ".": "."}
 _ORDERS = {"day": ("dd", "mm", "yyyy"), "month": ("mm", "dd", "yyyy"), "year": ("yyyy", "mm", "dd")}
-_TO_SHAPE = str.maketrans("123456789", "111111111")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Understanding:
         if self.derived or known.content is Content.TEXT:
             return _bare, ""
         if known.content is Content.WORD:
-            return _word_reader(known), ""
+            return _word_reader(known, self.how["columns"][known.name]), ""
         if known.content is Content.NUMBER:
             return _untyped(
                 self.numbers.read, Numbers(".", evident=True).read
@@ -112,15 +112,6 @@ class Understanding:
         order, pattern = document["days"]
         numbers, days = Numbers(document["decimal"], evident=True), Days(order, pattern, evident=True)
         return cls(found, numbers, days, document["how"], document["derived"])
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The values that tell how a table is written: ways of writing numbers, days, and the words of each field."""
-
-    numbers: Counter[str]
-    days: Counter[str]
-    words: Mapping[str, Sequence[str]]
 
 
 def as_made(how: dict[str, Any], header: Sequence[str], fields: Sequence[Field]) -> Understanding:
@@ -202,8 +193,12 @@ def understand(
 ) -> Understanding:
     """How the columns of a table are written: as a person says, else as its values show.
 
-    Numbers and days are written one way in the whole file, so all such columns decide together.
+    Numbers and days are written one way in the whole file, so all such columns decide together. Those of refused rows
+    are written as they were in the file they come from: what is wrong with some of them would decide otherwise.
     """
+    if (before := table.origin) is not None:
+        decimal, days_begin = overrules.decimal or before.decimal, overrules.days or before.days
+        overrules = replace(overrules, decimal=decimal, days=days_begin)
     how: dict[str, Any] = {
         **table.how,
         "columns": {name: table.header[index] for name, index in places.items()},
@@ -219,66 +214,13 @@ def understand(
         sign = next((sign for sign in "/.-" if sign in days.pattern), "/")
         days = Days(overrules.days, sign.join(_ORDERS[overrules.days]), evident=True)
     if Content.NUMBER in contents:
-        how["numbers"] = _noted(numbers, numbers.evident)
+        _note(how, Content.NUMBER, numbers, evidence)
     if Content.DAY in contents:
-        how["days"] = _noted(days, days.evident or bool(overrules.days))
-    for known, _ in found:
+        _note(how, Content.DAY, replace(days, evident=days.evident or bool(overrules.days)), evidence)
+    for known, index in found:
         if known.content is Content.WORD:
-            read = _word_reader(known)
-            shown = {word: read(word) for word in evidence.words.get(known.name, ())[:_WORDS_SHOWN]}
-            how.setdefault("words", {})[known.name] = shown
+            _note_words(how, known, table.header[index], evidence.words.get(known.name, ()))
     return Understanding(found, numbers, days, how)
-
-
-def evidence_of(staged: Staged, fields: Sequence[Field], places: Mapping[str, int]) -> Evidence:
-    """The evidence of a staged table, counted by the data engine over all its rows."""
-    numbers, days, words = Counter[str](), Counter[str](), dict[str, Sequence[str]]()
-
-    def counts(known: Field, value: str) -> Iterable[tuple[str, int]]:
-        column = f"c{places[known.name]}"
-        rows: Iterable[tuple[str, int]] = staged.engine.execute(
-            f"SELECT {value} AS value, sum(rows)::BIGINT "  # noqa: S608 - names of our own
-            f"FROM (SELECT {column} AS cell, rows FROM {staged.different(column)}) WHERE cell <> '' AND NOT starts_with(cell, chr(2)) "
-            f"GROUP BY ALL ORDER BY 2 DESC, 1 LIMIT {_DISTINCT}"
-        ).fetchall()
-        return rows
-
-    for known in fields:
-        if known.name not in places:
-            continue
-        if known.content is Content.NUMBER:
-            for value, count in counts(known, "translate(cell, '23456789', '11111111')"):
-                numbers[_shape(value)] += count
-        elif known.content is Content.DAY:
-            for value, count in counts(known, "regexp_extract(cell, '^\\s*([^ T]*)', 1)"):
-                days[_day_alone(value)] += count
-        elif known.content is Content.WORD:
-            met = {value.strip() for value, _ in counts(known, "cell")} - {""}
-            words[known.name] = sorted(met)
-    return Evidence(numbers, days, words)
-
-
-def evidence_in(records: Iterable[Record], width: int, fields: Sequence[Field], places: Mapping[str, int]) -> Evidence:
-    """The same of records that Python reads one by one."""
-    numbers, days = Counter[str](), Counter[str]()
-    words: dict[str, set[str]] = {
-        known.name: set() for known in fields if known.content is Content.WORD and known.name in places
-    }
-    looked_at = [(known, places[known.name]) for known in fields if known.name in places]
-    for record in records:
-        if fault_of(record, width):
-            continue
-        for known, index in looked_at:
-            text = text_of(record.cells[index]).strip()
-            if not text or text.startswith(TYPED):
-                continue
-            if known.content is Content.NUMBER:
-                numbers[_shape(text)] += 1
-            elif known.content is Content.DAY:
-                days[_day_alone(text)] += 1
-            elif known.content is Content.WORD and len(words[known.name]) < _DISTINCT:
-                words[known.name].add(text)
-    return Evidence(numbers, days, {name: sorted(met) for name, met in words.items()})
 
 
 def rows(table: Table, understanding: Understanding) -> Iterator[Row | RowError]:
@@ -311,17 +253,31 @@ def _row(
     return Row(line, values, bare)
 
 
-def _shape(text: str) -> str:
-    """A number with every digit but 0 made 1: all that its way of writing depends on, so that most numbers are alike."""
-    return text.strip().translate(_TO_SHAPE)
+def _note(how: dict[str, Any], content: Content, found: Numbers | Days, evidence: Evidence) -> None:
+    """Say how numbers or days are written; where that is assumed, with the value that speaks against it or decided it."""
+    name = f"{content}s"
+    how[name] = f"{found}" if found.evident else f"{found}{ASSUMED}"
+    if found.evident or found.stray is None:
+        return
+    line, value = evidence.find(content, found.stray.first)
+    doubt = {"values": found.stray.values, "decides": found.stray.decides, "line": line, "value": value}
+    how.setdefault("doubts", {})[name] = doubt
+    told = f"decided by {count(found.stray.values, 'value')}"
+    if not found.stray.decides:
+        told = f"usual for such a file; {count(found.stray.values, 'value')} told otherwise and cannot be read so"
+    how[name] = f"{found}{_DOUBT}{told}, line {line}: {value})"
 
 
-def _day_alone(text: str) -> str:
-    return re.split("[ T]", text.strip(), maxsplit=1)[0]
-
-
-def _noted(notation: object, evident: bool) -> str:
-    return f"{notation}" if evident else f"{notation}{ASSUMED}"
+def _note_words(how: dict[str, Any], known: Field, column: str, words: Sequence[str]) -> None:
+    """Say what the words of a column were read as, those apart whose meaning is not known."""
+    meanings = known.meanings(column)
+    strangers = [word for word in words if plain(word) and (plain(word) not in meanings or _asks(word))]
+    familiar = [word for word in words if word not in strangers] if known.otherwise is not None else words
+    read = _word_reader(known, column)
+    how.setdefault("words", {})[known.name] = {word: read(word) for word in familiar[:_WORDS_SHOWN]}
+    if known.otherwise is not None and strangers:
+        shown = {"words": strangers[:_STRANGERS_SHOWN], "more": max(0, len(strangers) - _STRANGERS_SHOWN)}
+        how.setdefault("unknown_words", {})[known.name] = shown
 
 
 def _bare(text: str) -> str:
@@ -332,9 +288,22 @@ def _untyped(read: Callable[[str], str | None], typed: Callable[[str], str | Non
     return lambda text: typed(text[1:]) if text.startswith(TYPED) else read(text)
 
 
-def _word_reader(known: Field) -> Callable[[str], str]:
+def _word_reader(known: Field, column: str) -> Callable[[str], str]:
+    meanings = known.meanings(column)
+
     def read(text: str) -> str:
         text = text.removeprefix(TYPED)
-        return known.words.get(plain(text), text if known.otherwise is None else known.otherwise)
+        meaning = None if _asks(text) else meanings.get(plain(text))
+        return meaning if meaning is not None else text if known.otherwise is None else known.otherwise
 
     return read
+
+
+def _asks(word: str) -> bool:
+    """Whether whoever wrote the word was not sure of it: `polski?`."""
+    return "?" in word
+
+
+def without_doubt(told: str) -> str:
+    """How numbers or days are written, without what is said of its being assumed."""
+    return told.partition(_DOUBT)[0]

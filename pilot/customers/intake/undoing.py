@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,10 +13,12 @@ from sqlalchemy.exc import IntegrityError
 
 from pilot import clock, config
 from pilot.accounts.service import Actor, record
+from pilot.console import count
 from pilot.customers.bulk import batches, update_many
 from pilot.customers.intake.fields import FIELDS
 from pilot.customers.intake.lease import interrupted
-from pilot.customers.models import Completion, Customer, CustomerChange, Import, Movement
+from pilot.customers.models import Completion, Customer, CustomerChange, CustomerProfile, Import, Movement
+from pilot.customers.orderstore import store
 from pilot.db import db, transaction
 from pilot.errors import StateError
 
@@ -28,6 +31,9 @@ _AT_ONCE = 1_000
 class UndoPreview:
     """What undoing an import takes with it, exactly, as things stand.
 
+    What an import told of orders (or touches, by what identifies them) may be told by others too: `count_again` of them,
+    of which `told_otherwise` then count as those tell them.
+
     Attributes:
         import_id: The import.
         kind: `customers`, `orders` or `touches`.
@@ -39,7 +45,12 @@ class UndoPreview:
         movements: Movements between segments of those who go.
         completions: Entries of the work list of those who go.
         changes: Changes by people and other imports in the history of those who go.
+        orders: Orders of those who go, by their profiles; they stay, and count once the customers are back.
         facts: Rows of orders or touches that count no more.
+        count_again: Orders or touches of these that other imports tell of too.
+        told_otherwise: Those of them that they tell otherwise.
+        told_before: The money of these now.
+        told_after: The same once it is undone.
     """
 
     import_id: int
@@ -52,7 +63,12 @@ class UndoPreview:
     movements: int = 0
     completions: int = 0
     changes: int = 0
+    orders: int = 0
     facts: int = 0
+    count_again: int = 0
+    told_otherwise: int = 0
+    told_before: Decimal = Decimal()
+    told_after: Decimal = Decimal()
 
 
 def preview(entry: Import) -> UndoPreview:
@@ -63,7 +79,7 @@ def preview(entry: Import) -> UndoPreview:
     """
     _check(db.session(), entry)
     if entry.kind != "customers":
-        return UndoPreview(entry.id, entry.kind, entry.filename, facts=entry.accepted)
+        return _facts_undone(entry)
     restored, given_back = 0, 0
     for rows in _back(db.session(), entry):
         restored += len(rows)
@@ -79,6 +95,21 @@ def preview(entry: Import) -> UndoPreview:
         movements=_count(_made_by(entry).join(Movement, Movement.customer_id == Customer.id)),
         completions=_count(_made_by(entry).join(Completion, Completion.customer_id == Customer.id)),
         changes=_count(_made_by(entry).join(CustomerChange, CustomerChange.customer_id == Customer.id)),
+        orders=_orders_left(entry),
+    )
+
+
+def _facts_undone(entry: Import) -> UndoPreview:
+    told = store().retold(entry.kind, entry.id)
+    return UndoPreview(
+        entry.id,
+        entry.kind,
+        entry.filename,
+        facts=standing(entry),
+        count_again=told.shared,
+        told_otherwise=told.number,
+        told_before=told.after,
+        told_after=told.before,
     )
 
 
@@ -89,14 +120,15 @@ def undo(actor: Actor, entry: Import) -> int:
         How many customers went or changed back, or how many rows of facts count no more.
 
     Raises:
-        StateError: It is undone or running, a later import changed the same customers, or a pilot has one of them.
+        StateError: It is undone or running, a later import changed the same customers or found some as they stand, or a
+            pilot has one of them.
     """
     staged = entry.staged
     try:
         with transaction() as work:
             work.session.refresh(entry, with_for_update=True)
             _check(work.session, entry)
-            done = _customers(work.session, entry) if entry.kind == "customers" else entry.accepted
+            done = _customers(work.session, entry) if entry.kind == "customers" else standing(entry)
             entry.state, entry.undone_at, entry.undone_by = "undone", clock.now(), actor.name
             entry.fact_file = entry.staged = entry.lease_until = None
             record(actor, "import undone", f"import:{entry.id}", kind=entry.kind, file=entry.filename, rows=done)
@@ -116,6 +148,12 @@ def _count(query: sa.Select[Any]) -> int:
     return db.session.scalar(query.with_only_columns(sa.func.count())) or 0
 
 
+def _orders_left(entry: Import) -> int:
+    """Orders of the customers it brought, as their profiles count them."""
+    held = _made_by(entry).join(CustomerProfile, CustomerProfile.customer_id == Customer.id)
+    return int(db.session.scalar(held.with_only_columns(sa.func.sum(CustomerProfile.frequency))) or 0)
+
+
 def _filled_in(entry: Import) -> int:
     """Values that staff filled in of the customers it brought."""
     filled = sa.select(Customer.by_hand).where(
@@ -131,7 +169,29 @@ def _check(session: sa.orm.Session, entry: Import) -> None:
         raise StateError(f"import {entry.id} is still running", remedy="Wait until it is done, then undo it")
     if entry.kind == "customers":
         _check_later(session, entry)
+        _check_confirmed(session, entry)
         _check_held(session, entry)
+    else:
+        _check_continued(session, entry)
+
+
+def standing(entry: Import) -> int:
+    """How many rows of an import stand: of facts fewer than it took over, once a customer of theirs was erased."""
+    return entry.accepted if entry.remaining is None else entry.remaining
+
+
+def _check_continued(session: sa.orm.Session, entry: Import) -> None:
+    """Let pass if no other import goes on with it.
+
+    Raises:
+        StateError: One does: its rows alone would not be the orders they belong to.
+    """
+    continuing = sa.select(Import.id).where(Import.continues == entry.id, Import.fact_file.is_not(None))
+    if (number := session.scalar(continuing.order_by(Import.id.desc()).limit(1))) is not None:
+        raise StateError(
+            f"import {number} goes on with import {entry.id}: it brought rows that were refused here",
+            remedy=f"Undo import {number} first",
+        )
 
 
 def _customers(session: sa.orm.Session, entry: Import) -> int:
@@ -165,6 +225,31 @@ def _check_later(session: sa.orm.Session, entry: Import) -> None:
         number, customers = found
         raise StateError(
             f"import {number} changed {customers:,} of the same customers later", remedy=f"Undo import {number} first"
+        )
+
+
+def _check_confirmed(session: sa.orm.Session, entry: Import) -> None:
+    """Let pass if no later import that stands found customers just as they were.
+
+    What an import finds so it does not write down row by row: it may have told of the very customers and values that
+    would go, which nobody could tell afterwards.
+
+    Raises:
+        StateError: One does; the newest is to be undone first.
+    """
+    if not entry.accepted:
+        return
+    later = (
+        sa.select(Import.id, Import.unchanged)
+        .where(Import.kind == entry.kind, Import.id > entry.id, Import.state != "undone", Import.unchanged > 0)
+        .order_by(Import.id.desc())
+        .limit(1)
+    )
+    if (found := session.execute(later).first()) is not None:
+        number, customers = found
+        raise StateError(
+            f"import {number} found {count(customers, 'customer')} just as they stood, and what would go may be among them",
+            remedy=f"Undo import {number} first, and import its file again afterwards",
         )
 
 

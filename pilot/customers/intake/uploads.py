@@ -83,6 +83,16 @@ class Upload:
         return self._beginning if self.cut else self.path
 
     @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return _folder(self.token)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for nothing but a person."""
+        return self.order is None or self.outcome is not None
+
+    @property
     def rejects(self) -> Path:
         """Where the refused rows are written, if there are any."""
         return _folder(self.token) / "rejects.csv"
@@ -164,14 +174,18 @@ def waiting() -> list[Upload]:
     return [upload for order, upload in sorted(ordered, key=lambda pair: str((pair[0] or {}).get("at")))]
 
 
+def idle() -> list[Upload]:
+    """Those that wait for nothing but a person."""
+    return [upload for upload in _all() if upload.idle]
+
+
 def sweep() -> int:
     """Remove uploads that nobody looked after for some days; how many."""
     oldest = (clock.now() - timedelta(days=KEPT_DAYS)).timestamp()
     removed = 0
     for upload in list(_all()):
         folder = _folder(upload.token)
-        idle = upload.order is None or upload.outcome is not None
-        if idle and (folder / "upload.json").stat().st_mtime < oldest:
+        if upload.idle and (folder / "upload.json").stat().st_mtime < oldest:
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
     return removed

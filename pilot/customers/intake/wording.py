@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flask_babel import gettext, lazy_gettext
+from flask_babel import gettext, lazy_gettext, ngettext
 
 from pilot.customers.intake.lease import interrupted
-from pilot.customers.intake.understanding import ASSUMED
+from pilot.customers.intake.understanding import without_doubt
 from pilot.customers.models import Import
 from pilot.customers.wording import FIELD_NAMES
 
@@ -68,6 +68,7 @@ ENCODINGS = {
     "iso8859-2": "ISO 8859-2",
     "cp852": "DOS 852 (ą ć ę ł ż)",
     "cp850": "DOS 850 (à è ì ò ù)",
+    "mac-roman": "Mac Roman (à è ì ò ù)",
     "utf-16": "UTF-16",
     "utf-16-le": "UTF-16 LE",
 }
@@ -84,12 +85,13 @@ _WORDS = {
 
 
 class Way(NamedTuple):
-    """One thing about how a file was read: its name here, what it is called, what it is, and whether it is a guess."""
+    """One thing about how a file was read: its name here, what it is called, what it is, whether that is assumed and why."""
 
     name: str
     label: str
     value: str
     assumed: bool = False
+    why: str = ""
 
 
 def state_of(entry: Import) -> str:
@@ -110,9 +112,39 @@ def ways(how: Mapping[str, Any]) -> list[Way]:
         "days": gettext("Dates"),
         "derived": gettext("Derived"),
     }
-    return [_way(name, label, str(how[name])) for name, label in labels.items() if how.get(name)]
+    return [
+        _way(name, label, str(how[name]), how.get("doubts", {}).get(name))
+        for name, label in labels.items()
+        if how.get(name)
+    ]
 
 
-def _way(name: str, label: str, value: str) -> Way:
-    plain = value.removesuffix(ASSUMED)
-    return Way(name, label, str(ENCODINGS.get(plain, _WORDS.get(plain, plain))), assumed=plain != value)
+def _way(name: str, label: str, value: str, doubt: Mapping[str, Any] | None) -> Way:
+    plain = without_doubt(value)
+    shown = str(ENCODINGS.get(plain, _WORDS.get(plain, plain)))
+    return Way(name, label, shown, assumed=plain != value, why=_why(name, doubt) if plain != value else "")
+
+
+def _why(name: str, doubt: Mapping[str, Any] | None) -> str:
+    """Why something is assumed: nothing decides it, or too little."""
+    if name == "encoding":
+        return str(gettext("assumed: signs stand in words where DOS 850 or Mac Roman have letters"))
+    if doubt is None:
+        return str(gettext("assumed: no value decides it"))
+    told = {"num": doubt["values"], "line": doubt["line"], "value": doubt["value"]}
+    if doubt["decides"]:
+        return str(
+            ngettext(
+                "assumed: decided by %(num)s value, line %(line)s: %(value)s",
+                "assumed: decided by %(num)s values, the first on line %(line)s: %(value)s",
+                **told,
+            )
+        )
+    return str(
+        ngettext(
+            "assumed, being usual for such a file: %(num)s value tells otherwise and cannot be read so, line %(line)s: %(value)s",
+            "assumed, being usual for such a file: %(num)s values tell otherwise and cannot be read so, the first on line "
+            "%(line)s: %(value)s",
+            **told,
+        )
+    )

@@ -7,29 +7,29 @@ tells what it buys, how it is handled or what it takes part in. Each customer is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from pilot import clock
 from pilot.accounts.service import Actor, record
-from pilot.config import current, today
 from pilot.customers.models import Completion, ConfidentialityAcceptance, Customer, CustomerChange, ListedCustomer
 from pilot.customers.people.entries import customer_value
 from pilot.customers.people.listing import ListQuery, fitting
 from pilot.customers.people.listkeys import GAPS
+from pilot.customers.people.plausible import doubt, refusal
 from pilot.db import Transaction, db, transaction
 from pilot.errors import Forbidden, InputError, NotFound, StateError
 
 WORKERS = ("outsourced", "agent")
 LEASE = timedelta(minutes=30)
 LONGEST_NOTE = 400
-DAYS_SHOWN = 14
+SURE = "sure-"
+"""Before the name of a field: the value in it that somebody insists on though it looks mistyped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +48,6 @@ class Task:
     city: str | None
     fields: tuple[str, ...]
     until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the work list is.
-
-    Attributes:
-        left: Customers still to be completed, `claimed` among them.
-        claimed: Those that somebody works on now.
-        done: Those completed.
-        impossible: Those of whom it cannot be learned.
-        people: Who did how many: address, completed, impossible.
-        days: How many were completed or found impossible on each of the last days, newest first.
-        reasons: The latest notes on why it was impossible: customer's name, note, who.
-    """
-
-    left: int
-    claimed: int
-    done: int
-    impossible: int
-    people: list[tuple[str, int, int]]
-    days: list[tuple[date, int]]
-    reasons: list[tuple[str, str, str]]
 
 
 def build(actor: Actor, fields: Sequence[str], query: ListQuery) -> int:
@@ -95,7 +72,7 @@ def build(actor: Actor, fields: Sequence[str], query: ListQuery) -> int:
     if not fields:
         raise InputError(_("no field is chosen"), remedy=_("Choose at least one field to be completed"))
     with transaction() as work:
-        work.session.execute(sa.delete(Completion).where(Completion.state == "open", _free()))
+        work.session.execute(sa.delete(Completion).where(Completion.state == "open", free()))
         lacking = ListedCustomer.missing.op("&")(sum(1 << GAPS.index(name) for name in fields))
         wanted = sa.and_(lacking != 0, *fitting(query))
         for mask in work.session.scalars(sa.select(lacking).where(wanted).distinct()).all():
@@ -164,7 +141,7 @@ def claim(actor: Actor, text: str) -> Task | None:
     with transaction() as work:
         if task := claimed(actor):
             return task
-        following = sa.select(Completion).where(Completion.state == "open", _free())
+        following = sa.select(Completion).where(Completion.state == "open", free())
         following = following.order_by(Completion.priority.desc(), Completion.id).limit(1)
         while found := work.session.scalar(following.with_for_update(skip_locked=True)):
             found.claimed_by, found.claimed_until = actor.name, clock.now() + LEASE
@@ -180,6 +157,11 @@ def claim(actor: Actor, text: str) -> Task | None:
 def save(actor: Actor, number: int, entries: Mapping[str, str]) -> Task | None:
     """Write what the actor found out into the customer; empty entries are left out.
 
+    Args:
+        actor: Whose task it is.
+        number: Of the task.
+        entries: By field what was typed; by `SURE` and the field the value that the actor insists on.
+
     Returns:
         The task with what is still to be filled in; None once nothing is.
 
@@ -192,10 +174,10 @@ def save(actor: Actor, number: int, entries: Mapping[str, str]) -> Task | None:
     with transaction() as work:
         found = _own(work, actor, number)
         fields = _task(found).fields
-        values = _checked({name: entries.get(name, "") for name in fields})
         customer = work.session.get_one(Customer, found.customer_id, with_for_update=True)
+        values = checked(fields, entries, customer.language)
         if values:
-            _complete(work, actor, customer, values)
+            write(work, actor, customer, values)
         if set(values) == set(fields):
             _settle(actor, found, "done")
             return None
@@ -233,41 +215,20 @@ def give_back(actor: Actor, number: int) -> None:
         record(actor, "given back", f"completion:{found.id}")
 
 
-def progress(actor: Actor) -> Progress:
-    """How far the work list is, for operations."""
-    actor.require("operations")
-    counted = sa.select(Completion.state, sa.func.count().label("customers")).group_by(Completion.state)
-    states = {row.state: row.customers for row in db.session.execute(counted)}
-    held = sa.select(sa.func.count()).where(Completion.state == "open", ~_free())
-    people: dict[str, dict[str, int]] = {}
-    grouped = sa.select(Completion.done_by, Completion.state, sa.func.count())
-    for who, state, count in db.session.execute(grouped.group_by(Completion.done_by, Completion.state)):
-        if who is not None:
-            people.setdefault(who, {})[state] = count
-    notes = sa.select(Customer.name, Completion.note, Completion.done_by).join(
-        Customer, Customer.id == Completion.customer_id
-    )
-    latest = notes.where(Completion.state == "impossible").order_by(Completion.done_at.desc()).limit(20)
-    return Progress(
-        states.get("open", 0),
-        db.session.scalar(held) or 0,
-        states.get("done", 0),
-        states.get("impossible", 0),
-        [(who, told.get("done", 0), told.get("impossible", 0)) for who, told in sorted(people.items())],
-        [(day, _done_on(day)) for day in (today() - timedelta(days=ago) for ago in range(DAYS_SHOWN))],
-        [(name, note or "", who or "") for name, note, who in db.session.execute(latest)],
-    )
-
-
 class FieldErrors(InputError):
-    """Entries that cannot be taken over, with what is wrong by field."""
+    """Entries that cannot be taken over, with what is wrong by field.
 
-    def __init__(self, errors: Mapping[str, str]) -> None:
+    Attributes:
+        doubts: Those of the fields whose entry is taken over if the person insists.
+    """
+
+    def __init__(self, errors: Mapping[str, str], doubts: Collection[str] = ()) -> None:
         super().__init__(next(iter(errors.values())).rstrip("."))
         self.errors = dict(errors)
+        self.doubts = frozenset(doubts)
 
 
-def _free() -> sa.ColumnElement[bool]:
+def free() -> sa.ColumnElement[bool]:
     """Whether nobody works on it now."""
     return Completion.claimed_until.is_(None) | (Completion.claimed_until <= clock.now())
 
@@ -310,23 +271,31 @@ def _own(work: Transaction, actor: Actor, number: int) -> Completion:
     return found
 
 
-def _checked(entries: Mapping[str, str]) -> dict[str, str]:
-    """The values that were entered, as an import would take them over."""
-    values, errors = {}, {}
-    for name, text in entries.items():
+def checked(fields: Sequence[str], entries: Mapping[str, str], language: str | None) -> dict[str, str]:
+    """The values that were entered, as an import would take them over, unless they can hardly be meant."""
+    values, errors, doubts = {}, {}, set()
+    language = entries.get("language") or language
+    for name in fields:
+        text = entries.get(name, "")
         try:
             value = customer_value(name, text)
         except InputError as error:
             errors[name] = error.reason
-        else:
-            if value:
-                values[name] = value
+            continue
+        if not value:
+            continue
+        values[name] = value
+        if reason := refusal(name, value, language):
+            errors[name] = reason
+        elif (reason := doubt(name, value)) and entries.get(SURE + name) != text:
+            errors[name] = reason
+            doubts.add(name)
     if errors:
-        raise FieldErrors(errors)
+        raise FieldErrors(errors, doubts)
     return values
 
 
-def _complete(work: Transaction, actor: Actor, customer: Customer, values: Mapping[str, str]) -> None:
+def write(work: Transaction, actor: Actor, customer: Customer, values: Mapping[str, str]) -> None:
     """Write the values. The digest stays that of the imported row: the same row again changes nothing."""
     before = {name: getattr(customer, name) for name in values}
     at = clock.now()
@@ -337,17 +306,10 @@ def _complete(work: Transaction, actor: Actor, customer: Customer, values: Mappi
     work.session.add(
         CustomerChange(customer_id=customer.id, at=at, actor=actor.name, before=before, after=dict(values))
     )
-    record(actor, "completed", f"customer:{customer.ref}", fields=sorted(values))
+    record(actor, "completed", f"customer:{customer.id}", fields=sorted(values))
 
 
 def _settle(actor: Actor, found: Completion, state: str) -> None:
     found.state, found.done_at, found.done_by = state, clock.now(), actor.name
     found.claimed_until = None
     record(actor, state, f"completion:{found.id}")
-
-
-def _done_on(day: date) -> int:
-    start = datetime.combine(day, time.min, ZoneInfo(current().timezone))
-    end = datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(current().timezone))
-    within = (Completion.done_at >= start) & (Completion.done_at < end)
-    return db.session.scalar(sa.select(sa.func.count()).where(within)) or 0

@@ -13,6 +13,8 @@ from werkzeug.datastructures import MultiDict
 from pilot.customers.models import LIST_KEYS, ListedCustomer
 from pilot.customers.people.listing import COLUMNS, SHOWN, SIZES, ListQuery, Place
 from pilot.customers.people.listkeys import GAPS
+from pilot.numerals import plainly, read_number
+from pilot.web import number
 
 LONGEST = 200
 _TEXTS = ("search", "segment", "activity", "region", "sales_rep", "channel", "pilot")
@@ -25,7 +27,7 @@ def read(arguments: MultiDict[str, str]) -> tuple[ListQuery, dict[str, str]]:
     asked: dict[str, Any] = {name: arguments.get(name, "").strip()[:LONGEST] for name in _TEXTS}
     errors: dict[str, str] = {}
     for names, kind, told in (
-        (_NUMBERS, _number, _("Write a number, such as 1500.")),
+        (_NUMBERS, read_number, _("Write a number, such as %(example)s.", example=number(1250.5, 2))),
         (_DAYS, date.fromisoformat, _("Write a day, such as 2026-03-31.")),
     ):
         for name in names:
@@ -45,7 +47,7 @@ def read(arguments: MultiDict[str, str]) -> tuple[ListQuery, dict[str, str]]:
 
 def arguments_of(query: ListQuery) -> dict[str, Any]:
     """What asks for this query in an address; what goes without saying is left out."""
-    asked = {name: value.isoformat() if isinstance(value, date) else value for name, value in query.narrows().items()}
+    asked = {name: _plain(value) for name, value in query.narrows().items()}
     if query.sort != "revenue_year" or not query.descending:
         asked |= {"sort": query.sort, "order": "desc" if query.descending else "asc"}
     if query.columns != SHOWN:
@@ -69,6 +71,10 @@ def place_of(text: str, query: ListQuery) -> Place | None:
 def written(place: Place | None) -> str | None:
     """A place as it stands in an address."""
     return None if place is None else f"{place.customer_id}:{place.value}"
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else plainly(value) if isinstance(value, float) else value
 
 
 def _number(text: str) -> float:

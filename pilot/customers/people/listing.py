@@ -22,7 +22,7 @@ from sqlalchemy.sql.operators import custom_op
 from pilot.accounts.service import Actor, record
 from pilot.customers.bulk import batches
 from pilot.customers.models import LIST_KEYS, SEARCH_INDEX, Customer, CustomerProfile, ListedCustomer, ListMark
-from pilot.customers.people.listkeys import GAPS, words
+from pilot.customers.people.listkeys import GAPS, alphabetical, words
 from pilot.db import db, transaction
 from pilot.errors import InputError
 
@@ -67,7 +67,7 @@ class ListQuery:
     """What somebody wants to see of the list.
 
     Attributes:
-        search: Words, or beginnings of words, of customer number, name, e-mail or city; a customer has them all.
+        search: Words, or beginnings of words, of customer number, name, e-mail, city or phone; a customer has them all.
         segment, activity, region, sales_rep, channel: The value, `UNKNOWN` for none; empty for all.
         missing: A field of `GAPS` that is empty.
         pilot: Key of a pilot that the customer is in.
@@ -206,14 +206,14 @@ def fitting(query: ListQuery) -> list[sa.ColumnElement[bool]]:
 
 
 def choices(name: str) -> list[str]:
-    """The different values of a filter, in order, at most some hundreds; "" among them for those not known."""
+    """The different values of a filter, by the alphabet, at most some hundreds; "" among them for those not known."""
     column = getattr(ListedCustomer, name)
     # From each value to the next greater one through the index: as quick with millions of customers as with ten.
     steps = sa.select(sa.func.min(column).label("value")).cte("steps", recursive=True)
     greater = sa.select(sa.func.min(column)).where(column > steps.c.value).scalar_subquery()
     steps = steps.union_all(sa.select(greater).where(steps.c.value.is_not(None)))
     found = sa.select(steps.c.value).where(steps.c.value.is_not(None)).limit(_CHOICES)
-    return list(db.session.scalars(found))
+    return sorted(db.session.scalars(found), key=alphabetical)
 
 
 class _Wanted:

@@ -38,7 +38,7 @@ BATCH = 20_000
 _SUBJECTS = ("import:", "base", "customer:", "movement", "segment", "experiment:")
 """What acts that may change the base are done to."""
 _FOLDED = ("name", "city")
-_SEARCHED = ("ref", "name", "email", "city")
+_SEARCHED = ("ref", "name", "email", "city", "phone")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -48,6 +48,11 @@ def fold(text: str) -> str:
         return text.lower()
     folded = unicodedata.normalize("NFKD", text.casefold().replace("ł", "l"))
     return "".join(letter for letter in folded if not unicodedata.combining(letter))
+
+
+def alphabetical(text: str) -> tuple[str, str]:
+    """The key that sorts texts as a reader looks for them: case and accents come last."""
+    return fold(text), text
 
 
 def words(text: str) -> list[str]:
@@ -191,10 +196,17 @@ def _statement(mark: str) -> str:
 
 def _copy(row: Sequence[Any], fts: bool) -> tuple[Any, ...]:
     """A line of `_DIFFERING` as it is written."""
-    _, ref, name, email, city, *plain = row
-    found = words(f"{ref} {name} {email} {city}")
+    _, ref, name, email, city, phone, *plain = row
+    found = words(f"{ref} {name} {email} {city} {_dialled(phone)}")
     text = " " + " ".join(found) if fts else " ".join(f"'{word}'" for word in found)
     return (*plain, fold(name)[:64], fold(city)[:64], text)
+
+
+def _dialled(phone: str) -> str:
+    """A phone number as people look for it: in its groups, in one, and in one without the code of the country."""
+    digits = re.sub("[^0-9]", "", phone)
+    bare = digits.removeprefix("00")
+    return f"{phone} {digits} {bare[2:]}" if phone.startswith(("+", "00")) else f"{phone} {digits}"
 
 
 def forget(gone: list[int]) -> None:

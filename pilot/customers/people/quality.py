@@ -30,7 +30,7 @@ _ROLES = (
     "amministrazione|ufficio|ordini|acquisti|vendite|commerciale|segreteria|contabilita|negozio|"
     "biuro|sekretariat|kontakt|sklep|zamowienia|ksiegowosc"
 )
-_POSTCODES = {"it": "^[0-9]{5}$", "pl": "^[0-9]{2}-?[0-9]{3}$"}
+POSTCODES = {"it": "^[0-9]{5}$", "pl": "^[0-9]{2}-?[0-9]{3}$"}
 """Of customers who are written to in these languages; who reads English may live anywhere."""
 _TAX_NUMBERS = {"it": (11, 11), "pl": (10, 10)}
 _TAX_LETTERS = "^([A-Za-z]{6}[0-9A-Za-z]{10})$"
@@ -74,7 +74,7 @@ def only_digits(column: Any) -> sa.ColumnElement[str]:
 
 
 def _in_country(check: Callable[[str], Found]) -> Found:
-    return sa.or_(*((Customer.language == language) & check(language) for language in _POSTCODES))
+    return sa.or_(*((Customer.language == language) & check(language) for language in POSTCODES))
 
 
 def _odd_tax_number() -> Found:
@@ -92,7 +92,7 @@ _CHECKS: dict[str, Callable[[], Found]] = {
     "short_phone": lambda: (sa.func.coalesce(Customer.phone, "") != "") & (digits(Customer.phone) < 6),
     "long_phone": lambda: digits(Customer.phone) > 15,
     "odd_postcode": lambda: (
-        (Customer.postcode != "") & _in_country(lambda language: ~Customer.postcode.regexp_match(_POSTCODES[language]))
+        (Customer.postcode != "") & _in_country(lambda language: ~Customer.postcode.regexp_match(POSTCODES[language]))
     ),
     "odd_tax_number": _odd_tax_number,
 }

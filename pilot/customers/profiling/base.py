@@ -6,15 +6,17 @@ What each number means exactly is written in docs/base.md. All values are plain,
 from __future__ import annotations
 
 from calendar import monthrange
-from datetime import date
+from collections import Counter
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from pilot.customers.engines import MonthRow, Study
-from pilot.customers.models import BaseSummary, CustomerProfile
-from pilot.customers.profiling import profile
+from pilot.customers.models import BaseSummary, Customer, CustomerProfile
+from pilot.customers.people.listkeys import fold
+from pilot.customers.profiling import freshness, profile
 from pilot.customers.profiling.profile import Totals
 from pilot.db import db
 
@@ -22,6 +24,9 @@ MONTHS = 36
 """So many months are told, at most."""
 COHORTS = 13
 """So many months of first orders: a year back and the present one."""
+COMPARED = ("region", "sales_rep", "sector")
+"""The fields whose values are looked through for those that are likely one."""
+MOST_ALIKE = 20
 POINTS = range(0, 101, 5)
 """The percentages of the customers at which the Lorenz curve is known."""
 TOPS = (1, 5, 10, 20, 50)
@@ -30,23 +35,27 @@ TOPS = (1, 5, 10, 20, 50)
 
 def summed_up(totals: Totals, study: Study, as_of: date, gross_margin: float) -> dict[str, Any]:
     """The summary of a rebuild, as it is stored."""
+    until = totals.newest if totals.newest and freshness.ended(totals.newest, as_of) else as_of
     concentration = _concentration(study, totals.customers)
     return {
         "profiled": totals.customers,
         "as_of": as_of.isoformat(),
+        "newest_order": totals.newest.isoformat() if totals.newest else None,
         "orders": totals.orders,
         "revenue": round(totals.revenue, 2),
         "revenue_year": round(totals.revenue_year, 2),
         "share_of_top_fifth": concentration["top"]["20"],
         "activity": {state: totals.activity[state] for state in profile.ACTIVITIES},
+        "last_order": [_aged(age, *values) for age, values in totals.ages.items()],
         "missing": totals.missing,
+        "alike": _alike(),
         "cost_year": round(totals.cost_year, 2),
         "contribution_year": round(totals.contribution_year, 2),
         "gross_margin": gross_margin,
         "potential": {"total": round(totals.potential, 2), "compared": totals.compared},
         "concentration": concentration,
-        "months": _months(study, as_of),
-        "cohorts": _cohorts(study, as_of),
+        "months": _months(study, as_of, until),
+        "cohorts": _cohorts(study, until),
         "channels": [_rounded(row._asdict()) for row in study.channels()],
     }
 
@@ -56,12 +65,15 @@ def nothing() -> dict[str, Any]:
     return {
         "profiled": 0,
         "as_of": None,
+        "newest_order": None,
         "orders": 0,
         "revenue": 0.0,
         "revenue_year": 0.0,
         "share_of_top_fifth": None,
         "activity": dict.fromkeys(profile.ACTIVITIES, 0),
+        "last_order": [],
         "missing": dict.fromkeys(profile.FIELDS, 0),
+        "alike": [],
         "cost_year": 0.0,
         "contribution_year": 0.0,
         "gross_margin": None,
@@ -82,7 +94,7 @@ def latest() -> dict[str, Any]:
     """The summary of the profiles that stand."""
     as_of = db.session.scalar(sa.select(CustomerProfile.as_of).limit(1))
     found = db.session.get(BaseSummary, as_of) if as_of else None
-    return found.data if found else nothing()
+    return nothing() | found.data if found else nothing()
 
 
 def _concentration(study: Study, customers: int) -> dict[str, Any]:
@@ -101,16 +113,26 @@ def _concentration(study: Study, customers: int) -> dict[str, Any]:
     }
 
 
-def _months(study: Study, as_of: date) -> list[dict[str, Any]]:
-    unfinished = as_of.day < monthrange(as_of.year, as_of.month)[1]
-    rows = study.months()[-MONTHS:]
-    return [_month(row, finished=not (unfinished and row is rows[-1])) for row in rows]
+def _months(study: Study, as_of: date, until: date) -> list[dict[str, Any]]:
+    """The months up to the day; of those after `until` nothing is known."""
+    over = until if until.day == monthrange(until.year, until.month)[1] else until.replace(day=1) - timedelta(days=1)
+    last, known = _number(over), _number(until)
+    return [
+        _month(row, finished=row.month <= last) if row.month <= known else _unknown(row, row.month < _number(as_of))
+        for row in study.months()[-MONTHS:]
+    ]
+
+
+def _unknown(row: MonthRow, finished: bool) -> dict[str, Any]:
+    names = ("orders", "revenue", "customers", "new", "returning", "at_start", "lost", "churn")
+    return {"month": _named(row.month), "known": False, "finished": finished, **dict.fromkeys(names)}
 
 
 def _month(row: MonthRow, *, finished: bool) -> dict[str, Any]:
     """One month; who is lost in it is only known once it is over."""
     return {
         "month": _named(row.month),
+        "known": True,
         "finished": finished,
         "orders": row.orders,
         "revenue": round(row.revenue, 2),
@@ -123,9 +145,9 @@ def _month(row: MonthRow, *, finished: bool) -> dict[str, Any]:
     }
 
 
-def _cohorts(study: Study, as_of: date) -> list[dict[str, Any]]:
+def _cohorts(study: Study, until: date) -> list[dict[str, Any]]:
     """For each month of first orders, the share of its customers who ordered in it and in each month since."""
-    last = as_of.year * 12 + as_of.month - 1
+    last = _number(until)
     ordered: dict[int, dict[int, int]] = {}
     for first, after, customers in study.cohorts(last - COHORTS + 1):
         ordered.setdefault(first, {})[after] = customers
@@ -137,6 +159,27 @@ def _cohorts(study: Study, as_of: date) -> list[dict[str, Any]]:
         }
         for first, by_month in sorted(ordered.items())
     ]
+
+
+def _aged(age: str, customers: float, year: float, before: float) -> dict[str, Any]:
+    return {"age": age, "customers": customers, "revenue_year": round(year, 2), "revenue_before": round(before, 2)}
+
+
+def _alike() -> list[dict[str, Any]]:
+    """Values that are likely one: they differ in nothing but case, accents and spaces. With their customers."""
+    columns = [getattr(Customer, name) for name in COMPARED]
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for row in db.session.execute(sa.select(*columns, sa.func.count()).group_by(*columns)):
+        for name, value in zip(COMPARED, row, strict=False):
+            if value:
+                counts.setdefault((name, " ".join(fold(value).split())), Counter())[value] += row[-1]
+    several = [(name, values) for (name, _), values in counts.items() if len(values) > 1]
+    several.sort(key=lambda found: -found[1].total())
+    return [{"field": name, "values": dict(values.most_common())} for name, values in several[:MOST_ALIKE]]
+
+
+def _number(day: date) -> int:
+    return day.year * 12 + day.month - 1
 
 
 def _named(month: int) -> str:

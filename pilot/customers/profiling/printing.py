@@ -23,8 +23,9 @@ def summed_up(summary: dict[str, Any]) -> str:
 
 def _heads(summary: dict[str, Any]) -> str:
     currency = current().currency
+    newest = f", newest order {summary['newest_order']}" if summary["newest_order"] else ""
     lines = [
-        f"{count(summary['profiled'], 'customer')} as of {summary['as_of']}",
+        f"{count(summary['profiled'], 'customer')} as of {summary['as_of']}{newest}",
         "",
         f"  {'Orders':<40} {summary['orders']:>14,}",
         f"  {'Revenue, ' + currency:<40} {summary['revenue']:>14,.0f}",
@@ -64,17 +65,20 @@ def _concentration(summary: dict[str, Any]) -> str:
 
 
 def _months(summary: dict[str, Any]) -> str:
-    rows = [
-        (
-            month["month"] if month["finished"] else f"{month['month']} (not over)",
-            round(month["revenue"]), month["orders"], month["customers"], month["new"],
-            "" if month["lost"] is None else month["lost"],
-            "" if month["churn"] is None else f"{month['churn']:.1%}",
-        )
-        for month in summary["months"][-_MONTHS:]
-    ]  # fmt: skip
+    rows = [_month(month) for month in summary["months"][-_MONTHS:]]
     head = ["Month", "Revenue", "Orders", "Customers", "New", "Lost", "Churn"]
     return table(head, rows, title="Month by month") if rows else ""
+
+
+def _month(month: dict[str, Any]) -> tuple[Any, ...]:
+    name = month["month"] if month["finished"] else f"{month['month']} (not over)"
+    if month["revenue"] is None:  # after the newest order
+        return (name, *["not known"] * 6)
+    return (
+        name, round(month["revenue"]), month["orders"], month["customers"], month["new"],
+        "" if month["lost"] is None else month["lost"],
+        "" if month["churn"] is None else f"{month['churn']:.1%}",
+    )  # fmt: skip
 
 
 def _cohorts(summary: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ What each number means exactly is written in docs/base.md.
 from __future__ import annotations
 
 import json
+from calendar import monthrange
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -31,9 +32,16 @@ RECENT_DAYS = 90
 YEAR_DAYS = 365
 SHORTEST_RHYTHM = 7.0
 RECENT_INTERVALS = 3
+FEWEST_DAYS = 3
+"""With fewer order days there is one gap at most, and one gap is no rhythm."""
+ASSUMED_RHYTHM = 60.0
+"""The rhythm, in days, of who has two order days: so it stays active as long as a customer stays new."""
 FEWEST_PEERS = 10
 """With fewer buyers of its size and region a customer is compared with nobody."""
 PAGE = 5000
+
+AGES = {"3": 3, "6": 6, "12": 12, "older": None, "never": None}
+"""How long ago the last order may be: up to so many months; longer; there is none."""
 
 _WRITTEN = (
     "customer_id", "as_of", "recency_days", "frequency", "monetary", "revenue_year", "first_order", "last_order",
@@ -57,6 +65,10 @@ class Totals:
     compared: int = 0
     """Customers that have enough peers to be compared with."""
     activity: Counter[str] = field(default_factory=Counter)
+    newest: date | None = None
+    """The day of the newest order."""
+    ages: dict[str, list[float]] = field(default_factory=lambda: {age: [0, 0.0, 0.0] for age in AGES})
+    """Customers by how long ago they last ordered, with their revenue of the year and of the year before."""
     marks: Counter[int] = field(default_factory=Counter)
     """Customers by what is missing of them, see `members`."""
 
@@ -66,11 +78,10 @@ class Totals:
         return {name: sum(n for mark, n in self.marks.items() if mark >> bit & 1) for bit, name in _BITS}
 
 
-def activity(recency_days: int | None, interval_days: float | None) -> str:
-    """How a customer stands, measured by its own rhythm.
+def activity(recency_days: int | None, rhythm_days: float | None) -> str:
+    """How a customer stands, measured by its own rhythm, see `rhythm`.
 
-    The rhythm is the mean number of days between its order days, at least a week. With the days since the last
-    order, it is
+    The rhythm counts as a week at least. With the days since the last order, the customer is
 
     * `never`: no order;
     * `active`: at most 1.5 times the rhythm;
@@ -82,12 +93,26 @@ def activity(recency_days: int | None, interval_days: float | None) -> str:
     """
     if recency_days is None:
         return "never"
-    if interval_days is None:
+    if rhythm_days is None:
         return "new" if recency_days <= RECENT_DAYS else "lapsed" if recency_days <= YEAR_DAYS else "lost"
-    rhythms = recency_days / max(interval_days, SHORTEST_RHYTHM)
+    rhythms = recency_days / max(rhythm_days, SHORTEST_RHYTHM)
     if rhythms <= 3:
         return "active" if rhythms <= 1.5 else "slowing"
     return "lapsed" if rhythms <= 6 or recency_days <= YEAR_DAYS else "lost"
+
+
+def rhythm(order_days: int, interval_days: float | None) -> float | None:
+    """The rhythm that a customer is measured by, in days: the mean between its order days, from three of them on.
+
+    Two order days have one gap, which may be chance: then it is `ASSUMED_RHYTHM`. With fewer there is none.
+    """
+    return interval_days if order_days >= FEWEST_DAYS or interval_days is None else ASSUMED_RHYTHM
+
+
+def month_before(day: date, months: int) -> date:
+    """The same day so many months earlier, or the last one of that month."""
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def members() -> Iterator[Member]:
@@ -120,8 +145,11 @@ def write(
         What they add up to.
     """
     totals, day = Totals(), as_of.isoformat()
+    limits = [(age, month_before(as_of, months)) for age, months in AGES.items() if months]
     for page in batches(facts, PAGE):
         rows = [_row(fact, as_of, day, gross_margin, totals) for fact in page]
+        for fact in page:
+            _age(fact, limits, totals)
         replace_many(CustomerProfile, _WRITTEN, rows, "customer_id")
         totals.customers += len(rows)
         wrote(totals.customers)
@@ -131,7 +159,7 @@ def write(
 def _row(fact: FactProfile, as_of: date, day: str, gross_margin: float, totals: Totals) -> tuple[Any, ...]:
     """The values of `_WRITTEN`, as the driver takes them on every database; added to the totals in passing."""
     recency, interval, change = _rhythm(fact, as_of)
-    state = activity(recency, interval)
+    state = activity(recency, rhythm(fact.order_days, interval))
     contribution = fact.revenue_year * gross_margin - fact.cost_year
     peer_revenue = fact.peer_revenue if fact.peer_count >= FEWEST_PEERS else None
     potential = None if peer_revenue is None else max(0.0, peer_revenue - fact.revenue_year)
@@ -170,6 +198,20 @@ def _add(totals: Totals, fact: FactProfile, contribution: float, potential: floa
     if potential is not None:
         totals.compared += 1
         totals.potential += potential
+
+
+def _age(fact: FactProfile, limits: Sequence[tuple[str, date]], totals: Totals) -> None:
+    last = fact.last_order
+    if last is None:
+        age = "never"
+    else:
+        age = next((name for name, limit in limits if last > limit), "older")
+        if totals.newest is None or last > totals.newest:
+            totals.newest = last
+    found = totals.ages[age]
+    found[0] += 1
+    found[1] += fact.revenue_year
+    found[2] += fact.revenue_before
 
 
 @cache

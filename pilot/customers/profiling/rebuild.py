@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from pilot import jobs
 from pilot.accounts.models import AuditEntry
 from pilot.accounts.service import Actor, record
-from pilot.config import current, today
+from pilot.config import current
 from pilot.customers import service
+from pilot.customers.profiling import freshness
 from pilot.db import db, transaction
 from pilot.errors import PilotError
 
@@ -45,14 +46,14 @@ class Standing:
 
 
 def ask(actor: Actor) -> bool:
-    """Have all profiles made anew, as of today.
+    """Have all profiles made anew, as of the sensible day.
 
     Returns:
         Whether it is done already; False if a job does it.
     """
     actor.require("operations")
     if service.customer_count() <= AT_ONCE:
-        service.rebuild_profiles(actor, today())
+        service.rebuild_profiles(actor, freshness.sensible_day())
         return True
     with transaction():
         record(actor, _ASKED, "base")
@@ -68,7 +69,7 @@ def work_off() -> bool:
     asker = Actor(wish.actor, frozenset({"operations"}))
     total = service.customer_count()
     try:
-        service.rebuild_profiles(asker, today(), wrote=lambda written: _note(written, total))
+        service.rebuild_profiles(asker, freshness.sensible_day(), wrote=lambda written: _note(written, total))
     except Exception as error:
         with transaction():
             record(asker, _FAILED, "base", reason=str(error) if isinstance(error, PilotError) else "")

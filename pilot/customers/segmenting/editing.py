@@ -6,6 +6,7 @@ from typing import Any
 
 from pilot.accounts.service import Actor
 from pilot.customers import service
+from pilot.customers.segmenting.movements import Outcome
 from pilot.db import transaction
 from pilot.errors import NotFound, StateError
 
@@ -28,11 +29,11 @@ def definition(key: str) -> dict[str, Any]:
     raise NotFound(f"there is no segment {key!r}", remedy="See the list of segments")
 
 
-def save(actor: Actor, changed: dict[str, Any], *, new: bool) -> int:
+def save(actor: Actor, changed: dict[str, Any], *, new: bool) -> Outcome:
     """Put a segment in the place of the one with its key, or add it: last, but before one that takes everyone.
 
     Returns:
-        How many customers in it got a movement because its handling has changed.
+        How many customers in it got a movement because its handling has changed, and what became of it.
 
     Raises:
         InputError: Rule, channel or a setting does not fit; nothing is changed then.

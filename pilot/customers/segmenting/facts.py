@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from pilot.customers.bulk import batches
 from pilot.customers.models import Customer, CustomerProfile
 from pilot.customers.rules import columns_of
 from pilot.customers.scratch import scratch, table_of
+from pilot.customers.segmenting.explaining import Explained
 from pilot.db import JSON, db
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _SHOWN = ("region", "sales_rep", "sector", "size", "language")
 """Fields of a customer that may stand in a movement; names and addresses do not."""
 _LEFT_OUT = ("customer_id", "segment", "segment_since", "candidate", "candidate_since", "candidate_facts", "as_of")
 PAGE = 5000
+
+_Decided = dict[str, dict[int, tuple[bool, list[sa.Column[Any]]]]]
 
 
 @contextmanager
@@ -44,16 +47,14 @@ class Facts:
     def __init__(self, rules: Rules, earlier: sa.Table | None) -> None:
         profile = table_of(CustomerProfile)
         self._rules, self._earlier = rules, earlier
-        self._looked_at = {
-            key: [
-                column
-                for column in columns_of(rule.condition())
-                if (column.table is profile or column.name in _SHOWN) and not isinstance(column.type, sa.JSON)
-            ]
-            for key, rule in rules.items()
-        }
+        looked_at = {column for rule in rules.values() for column in columns_of(rule.condition())}
         self._columns = sorted(
-            {column for columns in self._looked_at.values() for column in columns}, key=lambda column: column.name
+            (
+                column
+                for column in looked_at
+                if (column.table is profile or column.name in _SHOWN) and not isinstance(column.type, sa.JSON)
+            ),
+            key=lambda column: column.name,
         )
 
     def sentence(self, segment: str) -> str:
@@ -77,7 +78,7 @@ class Facts:
         which: sa.ColumnElement[bool],
         *more: sa.ColumnElement[Any] | InstrumentedAttribute[Any],
     ) -> Iterator[list[Any]]:
-        """These crossings by customer, with what `between` needs, in pages."""
+        """These crossings by customer, with what `explained` needs, in pages."""
         crossing = crossings.c
         query = (
             sa.select(crossing.customer_id, crossing.before, crossing.after, CustomerProfile.candidate_facts, *more)
@@ -97,23 +98,32 @@ class Facts:
             yield page
             page = list(db.session.execute(query.where(crossing.customer_id > page[-1].customer_id)))
 
-    def between(self, row: Any) -> dict[str, Any]:
-        """The facts of one crossing: of the columns that the rules looked at those that changed, before and after.
+    def explained(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """For each of these crossings the facts that decided it, before and after, in the order of the rules.
 
-        A customer's own fields are always among them, for their values of before are not known. Where nothing changed,
-        the rules did: then all they looked at is told, as it is.
+        They are what the conditions of the entered segment looked at that were met; and, where the segment that was
+        left would let the customer stay no longer, what those of its conditions looked at that are not met.
         """
-        before, profile = {**self._before(row), **(row.candidate_facts or {})}, table_of(CustomerProfile)
-        seen = {column for key in (row.before, row.after) for column in self._looked_at.get(key, [])}
-        told = {
-            column: {"before": before[column.name], "after": _plain(getattr(row, f"now_{column.name}"))}
-            for column in self._columns
-            if column in seen
+        entered, left = self._decided(rows, "after", keeps=False), self._decided(rows, "before", keeps=True)
+        return [self._told(row, entered, left) for row in rows]
+
+    def _decided(self, rows: Sequence[Any], side: str, *, keeps: bool) -> _Decided:
+        """By segment left or entered, and customer: whether its rule takes the customer, and the columns that decide."""
+        members: dict[str, list[int]] = {}
+        for row in rows:
+            if getattr(row, side) in self._rules:
+                members.setdefault(getattr(row, side), []).append(row.customer_id)
+        return {key: Explained(self._rules[key], keeps=keeps).of(ids) for key, ids in members.items()}
+
+    def _told(self, row: Any, entered: _Decided, left: _Decided) -> dict[str, Any]:
+        met = entered.get(row.after, {}).get(row.customer_id, (False, []))
+        stays, failing = left.get(row.before, {}).get(row.customer_id, (True, []))
+        before = {**self._before(row), **(row.candidate_facts or {})}
+        return {
+            column.name: {"before": before[column.name], "after": _plain(getattr(row, f"now_{column.name}"))}
+            for column in dict.fromkeys([*met[1], *([] if stays else failing)])
+            if column.name in before
         }
-        changed = [
-            column for column, fact in told.items() if column.table is not profile or fact["before"] != fact["after"]
-        ]
-        return {column.name: told[column] for column in changed or told}
 
     def _before(self, row: Any) -> dict[str, Any]:
         prefix = "now" if self._earlier is None else "was"

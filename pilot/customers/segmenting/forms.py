@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
 from pilot.customers import service
+from pilot.customers.people.listkeys import fold
 from pilot.customers.rules import SegmentRule
 from pilot.customers.segmenting import ruleforms
 from pilot.customers.segmenting.ruleforms import Node
@@ -19,6 +20,7 @@ from pilot.customers.wording import channel_names
 from pilot.errors import InputError
 
 MOST_DAYS = 366
+_LONGEST = 40
 _KEY = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -86,6 +88,8 @@ def rule_of(form: SegmentForm) -> SegmentRule | None:
 def definition_of(form: SegmentForm) -> dict[str, Any] | None:
     """The segment in the form as it is stored; None where something in it is wrong, which is marked then."""
     rule = rule_of(form)
+    if form.new:
+        form.key = _key_of(form.key) if form.key else _free_key(form.name)
     form.errors = {name: reason for name, reason in _faults(form).items() if reason}
     if rule is None or form.errors:
         return None
@@ -116,3 +120,19 @@ def _wrong_key(form: SegmentForm) -> str:
     if taken:
         return str(_("Another segment has this key."))
     return "" if _KEY.fullmatch(form.key) else str(_("Use small letters a to z, digits and hyphens, a letter first."))
+
+
+def _key_of(text: str) -> str:
+    """A key out of what a person calls it: small letters without accents, digits and hyphens."""
+    plain = re.sub(r"[^a-z0-9]+", "-", fold(text)).strip("-")
+    return (plain if plain[:1].isalpha() else f"segment-{plain}")[:_LONGEST].strip("-")
+
+
+def _free_key(name: str) -> str:
+    """The key of a new segment of this name; where another has it, with a number."""
+    key, taken, number = _key_of(name), {segment.key for segment in service.segments()}, 1
+    free = key
+    while free in taken:
+        number += 1
+        free = f"{key[: _LONGEST - 4]}-{number}"
+    return free

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -43,6 +43,31 @@ class Wanted:
     """First day of the profile that showed it."""
 
 
+@dataclass(slots=True)
+class Outcome:
+    """How many movements were written, by what became of them; together they are all."""
+
+    applied: int = 0
+    proposed: int = 0
+    held: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.applied + self.proposed + self.held
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Count these movements too."""
+        states = Counter(row["state"] for row in rows)
+        self.applied += states["applied"]
+        self.proposed += states["proposed"]
+        self.held += states["held"]
+
+    def __add__(self, other: Outcome) -> Outcome:
+        """Both together."""
+        return Outcome(self.applied + other.applied, self.proposed + other.proposed, self.held + other.held)
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     """How many movements a decision reached, and how many a running experiment holds instead."""
@@ -56,7 +81,7 @@ def register_holds(app: Flask, holds: Holds) -> None:
     app.extensions["pilot.holds"] = holds
 
 
-def record(crossings: sa.Table, segments: Sequence[Segment], facts: Facts, as_of: date, work: Transaction) -> int:
+def record(crossings: sa.Table, segments: Sequence[Segment], facts: Facts, as_of: date, work: Transaction) -> Outcome:
     """Write down who crosses and what that does to the handling, in the caller's transaction.
 
     Args:
@@ -67,14 +92,17 @@ def record(crossings: sa.Table, segments: Sequence[Segment], facts: Facts, as_of
         work: The transaction; movements and changed handling are told after it.
 
     Returns:
-        How many customers crossed.
+        How many customers crossed, and what became of their handling.
     """
     due = crossings.c.due & sa.not_(crossings.c.first)
     _overtake(crossings, due)
     standing = {segment.key: (segment, facts.sentence(segment.key)) for segment in segments}
-    holding, moved = set(db.session.scalars(sa.select(held().c.customer_id))), 0
+    holding, outcome = set(db.session.scalars(sa.select(held().c.customer_id))), Outcome()
     for page in facts.pages(crossings, due, Customer.channel):
-        rows = [_movement(row, standing, facts, row.customer_id in holding, as_of) for row in page]
+        rows = [
+            _movement(row, standing, why, row.customer_id in holding, as_of)
+            for row, why in zip(page, facts.explained(page), strict=True)
+        ]
         for batch in batches(rows):
             db.session.execute(sa.insert(Movement), batch)
         for row in page:
@@ -87,8 +115,8 @@ def record(crossings: sa.Table, segments: Sequence[Segment], facts: Facts, as_of
             ),
             work,
         )
-        moved += len(page)
-    return moved
+        outcome.add(rows)
+    return outcome
 
 
 def release(segments: Sequence[Segment], work: Transaction) -> int:
@@ -245,7 +273,7 @@ def _filters(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
 
 
 def _movement(
-    row: Any, standing: Mapping[str, tuple[Segment, str]], facts: Facts, holding: bool, as_of: date
+    row: Any, standing: Mapping[str, tuple[Segment, str]], why: dict[str, Any], holding: bool, as_of: date
 ) -> dict[str, Any]:
     segment, reason = standing.get(row.after, (None, _("no rule matches")))
     channel, now = segment.channel if segment else row.channel, clock.now()
@@ -257,7 +285,7 @@ def _movement(
         "after": row.after,
         "as_of": as_of,
         "reason": shortened(reason),
-        "facts": facts.between(row),
+        "facts": why,
         "state": state,
         "channel_before": row.channel,
         "channel_after": channel,

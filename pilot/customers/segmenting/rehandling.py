@@ -19,7 +19,7 @@ from pilot.db import Transaction, db
 _PAGE = 5_000
 
 
-def follow(segment: Segment, before: str, as_of: date | None, work: Transaction) -> int:
+def follow(segment: Segment, before: str, as_of: date | None, work: Transaction) -> movements.Outcome:
     """Write a movement for each customer in a segment whom another channel handles, in the caller's transaction.
 
     It is applied, proposed or held as a movement into the segment would be, and overtakes what waited for a decision.
@@ -31,10 +31,10 @@ def follow(segment: Segment, before: str, as_of: date | None, work: Transaction)
         work: The transaction; changed handling is told after it.
 
     Returns:
-        How many customers there are.
+        How many customers there are, and what became of their movements.
     """
     holding = set(db.session.scalars(sa.select(movements.held().c.customer_id)))
-    reason, found = _reason(segment, before), 0
+    reason, outcome = _reason(segment, before), movements.Outcome()
     _overtake(segment)
     for page in _pages(segment):
         rows = [_movement(row, segment, reason, row.id in holding, as_of) for row in page]
@@ -44,8 +44,8 @@ def follow(segment: Segment, before: str, as_of: date | None, work: Transaction)
             ((row["customer_id"], row["channel_before"], segment.channel) for row in rows if row["state"] == "applied"),
             work,
         )
-        found += len(page)
-    return found
+        outcome.add(rows)
+    return outcome
 
 
 def _reason(segment: Segment, before: str) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from babel.numbers import NumberFormatError, parse_decimal
-from flask_babel import format_decimal, get_locale, gettext, lazy_gettext
+from flask_babel import format_decimal, gettext, lazy_gettext
 from flask_babel import gettext as _
 from pydantic.fields import FieldInfo
 from werkzeug.datastructures import MultiDict
 
 from pilot.customers.rules import MAX_DEPTH, MAX_RULES, SegmentRule
+from pilot.numerals import read_number, reading
 from pilot.plugins.manager import plugins
 
 ROOT = "r"
@@ -82,6 +82,11 @@ class Input:
     def label(self) -> str:
         """What the page calls it."""
         return str(SETTING_NAMES.get(self.setting) or gettext(self.setting.replace("_", " ").capitalize()))
+
+    @property
+    def reading(self) -> str | None:
+        """How a number was read whose sign might be taken either way; None if it is plain."""
+        return reading("".join(self.typed)) if self.kind == "number" else None
 
 
 @dataclass
@@ -275,8 +280,8 @@ def _read(item: Input, annotation: Any) -> Any:
 def _number(item: Input, annotation: Any) -> float:
     text = "".join(item.typed).strip()
     try:
-        value = float(parse_decimal(text, locale=get_locale(), strict=True))
-    except NumberFormatError:
+        value = read_number(text)
+    except ValueError:
         item.error = _("Write a number, such as %(example)s.", example=format_decimal(1250.5))
         return 0.0
     value = value / 100 if item.setting in PERCENT else value

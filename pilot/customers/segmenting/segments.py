@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -43,13 +43,14 @@ class Definition(BaseModel):
 class SegmentCounts:
     """Customers by segment key, those that no rule matched, and how many crossed from one segment to another.
 
-    `waiting` belong elsewhere by now, but not long enough to cross.
+    `waiting` belong elsewhere by now, but not long enough to cross; `outcome` is what became of those who crossed.
     """
 
     counts: dict[str, int]
     unmatched: int
     moved: int
     waiting: int = 0
+    outcome: movements.Outcome = field(default_factory=movements.Outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def build(rule: str, settings: Mapping[str, Any], where: str) -> SegmentRule:
     return part.restore(settings, place=f"{where}.settings")
 
 
-def store(definitions: Sequence[Definition], work: Transaction) -> int:
+def store(definitions: Sequence[Definition], work: Transaction) -> movements.Outcome:
     """Put these segments in the place of those there are, in the caller's transaction.
 
     Returns:
@@ -137,7 +138,8 @@ def store(definitions: Sequence[Definition], work: Transaction) -> int:
         db.session.add(segment)
     db.session.flush()
     changed = [(standing[key], before) for key, before in channels.items() if standing[key].channel != before]
-    return sum(rehandling.follow(segment, before, profiled_on(), work) for segment, before in changed)
+    followed = (rehandling.follow(segment, before, profiled_on(), work) for segment, before in changed)
+    return sum(followed, movements.Outcome())
 
 
 def rule_of(segment: Segment) -> SegmentRule:
@@ -166,11 +168,11 @@ def evaluate(segments: Sequence[Segment], work: Transaction, earlier: sa.Table |
         return SegmentCounts(dict.fromkeys(rules, 0), 0, 0)
     facts = Facts(rules, earlier)
     with scratch("crossings", differing(segments, rules, as_of)) as crossings:
-        moved = movements.record(crossings, segments, facts, as_of, work)
+        outcome = movements.record(crossings, segments, facts, as_of, work)
         waiting = _wait(crossings, facts)
         _enter(crossings, segments, as_of)
     movements.release(segments, work)
-    return _counts(list(rules), moved, waiting)
+    return _counts(list(rules), outcome, waiting)
 
 
 def preview(segments: Sequence[Segment]) -> list[Flow]:
@@ -235,9 +237,10 @@ def _change(statement: sa.Update) -> None:
     db.session.execute(statement.execution_options(synchronize_session=False))
 
 
-def _counts(keys: Sequence[str], moved: int, waiting: int) -> SegmentCounts:
+def _counts(keys: Sequence[str], outcome: movements.Outcome, waiting: int) -> SegmentCounts:
     found = counted()
-    return SegmentCounts({key: found.get(key, 0) for key in keys}, found.get(None, 0), moved, waiting)
+    counts = {key: found.get(key, 0) for key in keys}
+    return SegmentCounts(counts, found.get(None, 0), outcome.total, waiting, outcome)
 
 
 def counted() -> dict[str | None, int]:

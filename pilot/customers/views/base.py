@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +11,13 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from pilot.accounts.guards import acting, requires
+from pilot.config import current, today
 from pilot.customers import service
 from pilot.customers.models import Customer, CustomerProfile
+from pilot.customers.people.listkeys import GAPS
+from pilot.customers.profiling import freshness, profile, rebuild
 from pilot.customers.profiling import pictures as basepictures
-from pilot.customers.profiling import rebuild
+from pilot.customers.segmenting import alerts
 from pilot.customers.wording import channel_names
 from pilot.db import db
 
@@ -32,19 +35,28 @@ VALUABLE = 50
 def index() -> ResponseReturnValue:
     """How well the company knows its customers."""
     summary = service.base_summary()
-    as_of = date.fromisoformat(summary["as_of"]) if summary["as_of"] else None
-    pictures = basepictures.of(summary) if summary["profiled"] else {}
+    as_of, newest = _day(summary["as_of"]), _day(summary["newest_order"])
+    planned = service.planned_on(as_of) if as_of else []
     return render_template(
         "base_pages/dashboard.html",
         base=summary,
         as_of=as_of,
-        pictures=pictures,
+        newest=newest,
+        today=today(),
+        ended=newest is not None and freshness.ended(newest, today()),
+        change=freshness.change(),
+        recounts_itself=current().daily_profiles and not planned,
+        ages=[_aged(row, as_of) for row in summary["last_order"]] if as_of else [],
+        quiet=sum(alerts.counted().values()),
+        listed=GAPS,
+        filtered=("region", "sales_rep"),
+        pictures=basepictures.of(summary) if summary["profiled"] else {},
         sentence=_concentration(summary),
         months=[_dated(month, "month") for month in reversed(summary["months"][-SHOWN_MONTHS:])],
         cohorts=[_dated(cohort, "first") for cohort in summary["cohorts"]],
         channel_names=channel_names(),
         standing=rebuild.standing(),
-        planned=service.planned_on(as_of) if as_of else [],
+        planned=planned,
         may_rebuild=acting().may("operations"),
     )
 
@@ -54,9 +66,7 @@ def index() -> ResponseReturnValue:
 def make_anew() -> ResponseReturnValue:
     """Make all profiles anew."""
     done = rebuild.ask(acting())
-    flash(
-        _("The profiles are made anew.") if done else _("The profiles are being made anew. This takes a few minutes.")
-    )
+    flash(_("The base is recounted.") if done else _("The base is being recounted. This takes a few minutes."))
     return redirect(url_for("base.index"))
 
 
@@ -82,6 +92,29 @@ def valuable() -> ResponseReturnValue:
         segment_names={segment.key: segment.name for segment in service.segments()},
         channel_names=channel_names(),
     )
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _aged(row: dict[str, Any], as_of: date) -> dict[str, Any]:
+    """A line of the table of last orders, with the filters of the list that show its customers."""
+    names = {
+        "3": _("up to 3 months ago"),
+        "6": _("3 to 6 months ago"),
+        "12": _("6 to 12 months ago"),
+        "older": _("more than 12 months ago"),
+        "never": _("never"),
+    }
+    age, ages = row["age"], list(profile.AGES)
+    months, newer = profile.AGES[age], profile.AGES.get(ages[ages.index(age) - 1])
+    filters = {"activity": "never"} if age == "never" else {}
+    if months:
+        filters["ordered_from"] = (profile.month_before(as_of, months) + timedelta(days=1)).isoformat()
+    if newer and age != "3":
+        filters["ordered_to"] = profile.month_before(as_of, newer).isoformat()
+    return {**row, "name": names[age], "filters": filters}
 
 
 def _concentration(summary: dict[str, Any]) -> str:

@@ -6,16 +6,18 @@ from contextlib import suppress
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext
 
 from pilot.accounts.guards import acting, requires
 from pilot.config import LANGUAGES
 from pilot.customers import service
-from pilot.customers.people import completion, listing
+from pilot.customers.people import amending, completion, listing
 from pilot.customers.people import forms as listforms
 from pilot.customers.people.completion import WORKERS, FieldErrors, Task
 from pilot.customers.people.listkeys import GAPS
+from pilot.customers.people.progress import progress
 from pilot.customers.wording import FIELD_NAMES
-from pilot.errors import InputError, StateError
+from pilot.errors import InputError, NotFound, StateError
 
 bp = Blueprint("completion", __name__, url_prefix="/completion")
 
@@ -52,7 +54,8 @@ def work() -> ResponseReturnValue:
         return render_template(
             "completion/accept.html", paragraphs=text.split("\n\n"), shown=completion.text_hash(text)
         )
-    return _work_page(completion.claimed(acting()), nothing="nothing" in request.args)
+    saved = request.args.get("saved", type=int)
+    return _work_page(completion.claimed(acting()), saved=saved, nothing="nothing" in request.args)
 
 
 @bp.post("/accept")
@@ -68,8 +71,7 @@ def accept() -> ResponseReturnValue:
 @requires(*WORKERS)
 def following() -> ResponseReturnValue:
     """Claim the next customer."""
-    task = completion.claim(acting(), _confidentiality())
-    return redirect(url_for("completion.work", nothing=None if task else 1))
+    return _next()
 
 
 @bp.post("/<int:number>")
@@ -84,10 +86,33 @@ def settle(number: int) -> ResponseReturnValue:
             completion.give_back(acting(), number)
             return redirect(url_for("completion.work"))
         elif task := completion.save(acting(), number, form):
-            return _work_page(task, saved=True)
+            return _work_page(task, saved=number)
     except FieldErrors as error:
-        return _work_page(completion.claimed(acting()), errors=error.errors), 400
-    return following()
+        return _work_page(completion.claimed(acting()), error=error), 400
+    return _next(None if form.get("do") == "impossible" else number)
+
+
+@bp.get("/<int:number>/correct")
+@requires(*WORKERS)
+def correct(number: int) -> ResponseReturnValue:
+    """What one has just filled in for a customer, to be corrected."""
+    return _amending_page(number)
+
+
+@bp.post("/<int:number>/correct")
+@requires(*WORKERS)
+def amend(number: int) -> ResponseReturnValue:
+    """Take over what was corrected."""
+    try:
+        amending.amend(acting(), number, request.form)
+    except FieldErrors as error:
+        return _amending_page(number, error), 400
+    return redirect(url_for("completion.work", saved=number))
+
+
+def _next(saved: int | None = None) -> ResponseReturnValue:
+    task = completion.claim(acting(), _confidentiality())
+    return redirect(url_for("completion.work", nothing=None if task else 1, saved=saved))
 
 
 def _confidentiality() -> str:
@@ -95,25 +120,42 @@ def _confidentiality() -> str:
 
 
 def _work_page(
-    task: Task | None, *, errors: dict[str, str] | None = None, saved: bool = False, nothing: bool = False
+    task: Task | None, *, error: FieldErrors | None = None, saved: int | None = None, nothing: bool = False
 ) -> str:
     return render_template(
         "completion/work.html",
         task=task,
-        errors=errors or {},
-        entered=request.form,
-        saved=saved,
+        entered=request.form if error else {},
+        saved=amending.filled(acting(), saved) if saved else None,
         nothing=nothing,
         longest=completion.LONGEST_NOTE,
-        codes=LANGUAGES,
+        **_fields(error),
     )
+
+
+def _amending_page(number: int, error: FieldErrors | None = None) -> str:
+    filled = amending.filled(acting(), number)
+    if filled is None:
+        raise NotFound(gettext("this customer is not yours any more"), remedy=gettext("Take the next customer"))
+    entered = request.form if error else filled.values
+    return render_template("completion/correct.html", filled=filled, entered=entered, **_fields(error))
+
+
+def _fields(error: FieldErrors | None) -> dict[str, object]:
+    """What the fields of a form need to be shown with what is wrong with them."""
+    return {
+        "errors": error.errors if error else {},
+        "doubts": error.doubts if error else (),
+        "sure": completion.SURE,
+        "codes": LANGUAGES,
+    }
 
 
 def _progress_page(error: InputError | None = None) -> str:
     query, _errors = listforms.read(request.values)
     return render_template(
         "completion/progress.html",
-        progress=completion.progress(acting()),
+        progress=progress(acting()),
         error=error,
         gaps=[(gap, FIELD_NAMES[gap]) for gap in GAPS],
         chosen=request.form.getlist("field") or ["email", "phone"],

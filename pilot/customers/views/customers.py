@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 
 from pilot import jobs
 from pilot.accounts.guards import acting, requires
 from pilot.customers import service
-from pilot.customers.cells import inert
 from pilot.customers.models import LIST_KEYS
-from pilot.customers.people import duplicates, listing, listkeys, savedviews, story
+from pilot.customers.people import duplicates, listcsv, listing, listkeys, savedviews, story
 from pilot.customers.people import forms as listforms
 from pilot.customers.people.listing import READERS, ListQuery
 from pilot.customers.people.listkeys import GAPS
 from pilot.customers.wording import ACTIVITY_NAMES, ACTIVITY_TONES, FIELD_NAMES, REASON_NAMES, channel_names
+from pilot.numerals import reading
 
 PILOT_READERS = ("operations", "analyst", "viewer")
 """Who may learn which pilot a customer is in: not those who handle it."""
@@ -76,6 +74,7 @@ def _finder(query: ListQuery) -> dict[str, object]:
         "pilots": listing.pilots() if seen else {},
         "named": _named,
         "typed": lambda name: request.args.get(name, ""),
+        "reading": reading,
         "shown": [column for column in query.columns if column != "ref"],
         "numbers": NUMBERS,
         "sortable": LIST_KEYS,
@@ -111,7 +110,8 @@ def export() -> ResponseReturnValue:
     """The whole list as it is filtered, with the columns that are shown, as CSV. It is written as it is read."""
     query, _errors = listforms.read(request.args)
     lines = listing.export(acting(), query)
-    answer = Response(stream_with_context(_as_csv(lines, query.columns)), content_type="text/csv; charset=utf-8")
+    told = listcsv.written(lines, query.columns, get_locale().language)
+    answer = Response(stream_with_context(told), content_type="text/csv; charset=utf-8")
     answer.headers["Content-Disposition"] = 'attachment; filename="customers.csv"'
     return answer
 
@@ -178,7 +178,8 @@ def keep() -> ResponseReturnValue:
     """Keep the view that is shown."""
     query, _errors = listforms.read(request.form)
     asked = listforms.arguments_of(query)
-    savedviews.keep(acting(), request.form.get("view_name", ""), asked, shared=bool(request.form.get("shared")))
+    view = savedviews.keep(acting(), request.form.get("view_name", ""), asked, shared=bool(request.form.get("shared")))
+    flash(view.name, "view")
     return redirect(url_for("customers.index", **asked))
 
 
@@ -188,21 +189,3 @@ def forget(number: int) -> ResponseReturnValue:
     """Delete a view of one's own."""
     savedviews.forget(acting(), number)
     return redirect(url_for("customers.index"))
-
-
-def _as_csv(lines: Iterator[listing.Line], columns: tuple[str, ...]) -> Iterator[str]:
-    """With the mark that tells spreadsheets it is UTF-8, and no cell that one takes for a formula."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    out.write("\ufeff")
-    writer.writerow(columns)
-    for number, line in enumerate(lines):
-        values = (line.value(column) for column in columns)
-        writer.writerow(
-            ["" if value is None else inert(value) if isinstance(value, str) else value for value in values]
-        )
-        if number % 500 == 499:
-            yield out.getvalue()
-            out.seek(0)
-            out.truncate()
-    yield out.getvalue()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
+from pathlib import Path
+
+from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -12,6 +15,7 @@ from pilot.customers.intake import columnmaps, forms, history, preview, reasons,
 from pilot.customers.intake.lease import interrupted
 from pilot.customers.intake.preview import Preview
 from pilot.customers.intake.queries import source_names
+from pilot.customers.intake.rejects import in_language
 from pilot.customers.intake.understanding import Overrules
 from pilot.customers.intake.uploads import Upload
 from pilot.customers.models import ColumnMap
@@ -131,8 +135,7 @@ def progress(token: str) -> ResponseReturnValue:
 @requires("operations")
 def upload_rejects(token: str) -> ResponseReturnValue:
     """The refused rows of what was only tried, or of which nothing was taken over."""
-    path = history.fetch_upload_rejects(acting(), uploads.find(token))
-    return send_file(path, "text/csv; charset=utf-8", as_attachment=True, download_name="rejects.csv")
+    return _rejects_of(history.fetch_upload_rejects(acting(), uploads.find(token)), "rejects.csv")
 
 
 @bp.get("/<int:number>")
@@ -164,8 +167,7 @@ def show(number: int) -> ResponseReturnValue:
 @requires("operations")
 def rejects(number: int) -> ResponseReturnValue:
     """All refused rows with their reasons."""
-    path = history.fetch_rejects(acting(), service.import_of(number))
-    return send_file(path, "text/csv; charset=utf-8", as_attachment=True, download_name=f"import-{number}-rejects.csv")
+    return _rejects_of(history.fetch_rejects(acting(), service.import_of(number)), f"import-{number}-rejects.csv")
 
 
 @bp.get("/<int:number>/undo")
@@ -192,6 +194,14 @@ def resume(number: int) -> ResponseReturnValue:
     """Go on with an interrupted import."""
     order = worker.give_resumption(acting(), service.import_of(number))
     return redirect(url_for("imports.progress", token=order.token))
+
+
+def _rejects_of(path: Path, name: str) -> Response:
+    """A kept file of refused rows, with headers and reasons in the language of the page."""
+    told = in_language(path, get_locale().language, reasons.in_words)
+    answer = Response(stream_with_context(told), content_type="text/csv; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
 
 
 def _kept() -> Upload:

@@ -9,11 +9,12 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext, ngettext
+from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
 from pilot.accounts.guards import acting, requires
 from pilot.customers import service
-from pilot.customers.rules import MAX_DEPTH
+from pilot.customers.rules import MAX_DEPTH, SegmentRule
 from pilot.customers.segmenting import alerts, editing, movements, ruleforms
 from pilot.customers.segmenting import forms as segmentforms
 from pilot.customers.segmenting import segments as segmenting
@@ -97,17 +98,7 @@ def save() -> ResponseReturnValue:
     elif act == "drop":
         ruleforms.prune(form.root, path)
     elif act == "save" and (definition := segmentforms.definition_of(form)):
-        followed = editing.save(acting(), definition, new=form.new)
-        flash(_("Saved. Nobody has moved yet: see below what an evaluation would do."))
-        if followed:
-            flash(
-                ngettext(
-                    "The handling of %(num)s customer in it changes: see the movements.",
-                    "The handling of %(num)s customers in it changes: see the movements.",
-                    followed,
-                )
-            )
-        return redirect(url_for("segments.preview"))
+        return _saved(form.key, editing.save(acting(), definition, new=form.new))
     return _form(form, 422 if act == "save" else 200)
 
 
@@ -119,7 +110,7 @@ def count() -> ResponseReturnValue:
     rule = segmentforms.rule_of(form)
     if rule is None:
         return _form(form, 422)
-    earlier = []
+    earlier: list[SegmentRule] = []
     for segment in service.segments():
         if segment.key == form.key:
             break
@@ -160,7 +151,8 @@ def preview() -> ResponseReturnValue:
 def evaluate() -> ResponseReturnValue:
     """Put everybody into the segment they belong to."""
     found = service.evaluate_segments(acting())
-    flash(ngettext("%(num)s customer crossed.", "%(num)s customers crossed.", found.moved))
+    crossed = ngettext("%(num)s customer crossed.", "%(num)s customers crossed.", found.moved)
+    flash(_became(crossed, found.outcome))
     return redirect(url_for("segments.index"))
 
 
@@ -217,6 +209,44 @@ def slowing() -> ResponseReturnValue:
         activity_names=ACTIVITY_NAMES,
         as_of=segmenting.profiled_on(),
     )
+
+
+def _saved(key: str, outcome: movements.Outcome) -> ResponseReturnValue:
+    """Where a saved segment leads: to what an evaluation would do, or where it does nothing to what has been done."""
+    flows = segmenting.preview(service.segments())
+    if outcome.total:
+        changed = ngettext(
+            "Saved. The handling of %(num)s customer changes.",
+            "Saved. The handling of %(num)s customers changes.",
+            outcome.total,
+        )
+        flash(_became(changed, outcome, key))
+    elif flows:
+        flash(_("Saved. Nobody has moved yet: see below what an evaluation would do."))
+    else:
+        flash(_("Saved."))
+    if outcome.total and not flows:
+        return redirect(url_for("segments.moved", segment=key))
+    return redirect(url_for("segments.preview"))
+
+
+def _became(said: str, outcome: movements.Outcome, segment: str | None = None) -> str:
+    """A sentence with what became of the movements it tells of, each number a link to them in the list."""
+    told = {
+        "applied": ngettext("%(num)s applied", "%(num)s applied", outcome.applied),
+        "proposed": ngettext("%(num)s waits for approval", "%(num)s wait for approval", outcome.proposed),
+        "held": ngettext("%(num)s held by a pilot", "%(num)s held by a pilot", outcome.held),
+    }
+    if not outcome.total:
+        return said
+    since = segmenting.profiled_on()
+    links = [
+        Markup('<a href="{}">{}</a>').format(url_for("segments.moved", state=state, segment=segment, since=since), text)
+        if getattr(outcome, state)
+        else text
+        for state, text in told.items()
+    ]
+    return Markup("{} {}.").format(said, Markup(", ").join(links))
 
 
 def _form(form: SegmentForm, status: int = 200, **more: Any) -> ResponseReturnValue:

@@ -30,6 +30,10 @@ class _Combination(SegmentRule):
         inner = {"rules": rules_from(settings["rules"], place)} if "rules" in settings else {}
         return super().restore({**settings, **inner}, place=place)
 
+    def inner(self) -> tuple[SegmentRule, ...]:
+        """The rules it combines."""
+        return self.rules
+
     def _inner(self) -> list[str]:
         """The sentences of the inner rules, combinations in brackets."""
         told = [(rule, rule.sentence()) for rule in self.rules]

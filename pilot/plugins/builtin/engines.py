@@ -12,12 +12,25 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from pilot.api import ContactRow, Facts, Measure, Member, OrderEngine, PilotError, Study, SumRow, hookimpl
+from pilot.api import (
+    ContactRow,
+    Facts,
+    Measure,
+    Member,
+    OrderEngine,
+    Piece,
+    PilotError,
+    Retold,
+    Study,
+    SumRow,
+    hookimpl,
+)
 from pilot.customers.engines import IDENTITY, SCALE, SCHEMAS
 from pilot.plugins.builtin.study import DuckStudy
 
@@ -42,6 +55,24 @@ _WHOLE = """
 SELECT customer_ref, order_ref, bool_and(cancelled) AS cancelled, sum(amount) FILTER (NOT cancelled) AS amount,
        coalesce(min(ordered_on) FILTER (NOT cancelled), min(ordered_on)) AS day
 FROM orders GROUP BY customer_ref, order_ref
+"""
+_MONEY = {"orders": "CASE WHEN cancelled THEN 0 ELSE amount END", "touches": "cost"}
+# Of each order that both tell of: what counts without the piece, and with it, as money and as a fingerprint of its rows.
+_RETOLD = """
+WITH told AS (
+    SELECT *, true AS ours FROM own
+    UNION ALL SELECT *, false FROM others WHERE hash({identity}) IN (SELECT hash({identity}) FROM own)
+), ranked AS (
+    SELECT hash({row})::HUGEINT AS row, {money} AS money, ours, row({identity}) AS identity,
+           piece = max(piece) FILTER (NOT ours) OVER same AND NOT ours AS without,
+           piece = max(piece) OVER same AS with_it
+    FROM told WINDOW same AS (PARTITION BY row({identity}))
+), compared AS (
+    SELECT sum(money) FILTER (without) AS before, sum(money) FILTER (with_it) AS after,
+           sum(row) FILTER (without) IS DISTINCT FROM sum(row) FILTER (with_it) AS differs
+    FROM ranked GROUP BY identity HAVING bool_or(NOT ours)
+)
+SELECT count(*), count(*) FILTER (differs), sum(before) FILTER (differs), sum(after) FILTER (differs) FROM compared
 """
 _SINGLE = "SELECT customer_ref, order_ref, cancelled, amount, ordered_on AS day FROM orders"
 
@@ -120,20 +151,42 @@ class DuckDb(OrderEngine):
             while rows := answer.fetchmany(5000):
                 yield from (ref for (ref,) in rows)
 
+    def size(self, root: Path, name: str) -> int:
+        """As the file itself tells."""
+        with _connect(root) as engine:
+            (rows,) = engine.execute(f"SELECT count(*) FROM {_parquet(root / name)}").fetchall()[0]  # noqa: S608
+        return int(rows)
+
     def contradicted(self, facts: Facts, kind: str, number: int) -> bool:
         """Only the later rows of the same orders or touches are compared, each as often as it is told."""
         (own,) = (piece for piece in facts.pieces[kind] if piece.number == number)
-        later = [piece for piece in facts.pieces[kind] if piece.number > number]
+        beside = [piece for piece in facts.pieces[kind] if piece.precedence == own.precedence]
+        later = [piece for piece in facts.pieces[kind] if piece.precedence > own.precedence]
         if not later:
             return False
         columns, told = ", ".join(SCHEMAS[kind]), f"hash({_identity(kind)})"
         with _connect(facts.root) as engine:
-            engine.execute(f"CREATE VIEW own AS {_piece(facts, kind, *own)}")
+            told_by_it = f"SELECT {told} FROM ({_piece(facts, kind, own)})"  # noqa: S608
+            tables = " UNION ALL ".join(_piece(facts, kind, piece) for piece in beside)
+            engine.execute(f"CREATE VIEW own AS FROM ({tables}) WHERE {told} IN ({told_by_it})")
             _view(engine, Facts(facts.root, {kind: later}), kind, f"WHERE {told} IN (SELECT {told} FROM own)")  # noqa: S608
             engine.execute(f"CREATE VIEW ours AS SELECT {columns} FROM own WHERE {told} IN (SELECT {told} FROM {kind})")  # noqa: S608
             theirs = f"SELECT {columns} FROM {kind}"  # noqa: S608
             differing = f"(FROM ours EXCEPT ALL {theirs}) UNION ALL ({theirs} EXCEPT ALL FROM ours)"
             return engine.execute(f"SELECT 1 FROM ({differing}) LIMIT 1").fetchone() is not None  # noqa: S608
+
+    def retold(self, facts: Facts, kind: str, piece: Piece, path: Path | None = None) -> Retold:
+        """One pass over the others' rows of the same orders or touches; rows are compared by the sum of their hashes."""
+        others = [other for other in facts.pieces[kind] if other.number != piece.number]
+        if not others:
+            return Retold(0, 0, Decimal(), Decimal())
+        with _connect(facts.root) as engine:
+            engine.execute(f"CREATE VIEW own AS {_piece(facts, kind, piece, path)}")
+            tables = " UNION ALL ".join(_piece(facts, kind, other) for other in others)
+            engine.execute(f"CREATE VIEW others AS {tables}")
+            query = _RETOLD.format(identity=_identity(kind), money=_MONEY[kind], row=", ".join(SCHEMAS[kind]))
+            shared, number, before, after = engine.execute(query).fetchall()[0]
+        return Retold(shared, number, before or Decimal(), after or Decimal())
 
     def rows_of(self, facts: Facts, kind: str, ref: str) -> list[tuple[Any, ...]]:
         """The customer's rows; what lies between two row groups' bounds is skipped."""
@@ -233,7 +286,7 @@ def _view(engine: DuckDBPyConnection, facts: Facts, kind: str, where: str = "", 
 def _view_lines(engine: DuckDBPyConnection, facts: Facts, kind: str, where: str, values: Sequence[Any]) -> bool:
     """The rows that count; whether several may be of one order."""
     identity = _identity(kind)
-    tables = [_piece(facts, kind, number, name) for number, name in facts.pieces[kind]]
+    tables = [_piece(facts, kind, piece) for piece in facts.pieces[kind]]
     if not tables:
         columns = ", ".join(f"NULL::{type_} AS {column}" for column, type_ in SCHEMAS[kind].items())
         engine.execute(f"CREATE VIEW {kind} AS SELECT {columns} WHERE false")
@@ -275,7 +328,7 @@ def _repeats(engine: DuckDBPyConnection, facts: Facts, kind: str) -> tuple[bool,
 
     Pieces never change, so a finding holds as long as these pieces count; it is kept beside them.
     """
-    path, names = facts.root / f"repeats-{kind}.json", [name for _, name in facts.pieces[kind]]
+    path, names = facts.root / f"repeats-{kind}.json", [piece.name for piece in facts.pieces[kind]]
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -299,15 +352,16 @@ def _look_for_repeats(engine: DuckDBPyConnection, kind: str) -> tuple[bool, bool
     return found or (False, False)
 
 
-def _piece(facts: Facts, kind: str, number: int, name: str) -> str:
-    path = facts.root / name
+def _piece(facts: Facts, kind: str, piece: Piece, path: Path | None = None) -> str:
+    """The rows of a piece, or of the file that is to become it, with its precedence as `piece`."""
+    path = path or facts.root / piece.name
     if not path.is_file():
         raise PilotError(
-            f"the file of import {number} is gone from the order store",
+            f"the file of import {piece.number} is gone from the order store",
             place=str(path),
             remedy="Restore it from the backup",
         )
-    return f"SELECT {', '.join(SCHEMAS[kind])}, {number} AS piece FROM ({_rows(kind, path)})"  # noqa: S608
+    return f"SELECT {', '.join(SCHEMAS[kind])}, {piece.precedence} AS piece FROM ({_rows(kind, path)})"  # noqa: S608
 
 
 def _rows(kind: str, path: Path) -> str:

@@ -10,13 +10,14 @@ from typing import ClassVar
 
 from pilot.api import Importer, InputError, Reading, Row, RowError, Table, hookimpl
 from pilot.customers.intake.delimited import DELIMITERS, head, understand
+from pilot.customers.intake.evidence import evidence_in
 from pilot.customers.intake.fields import FIELDS, Content, Field, plain
 from pilot.customers.intake.rejects import as_it_was
 from pilot.customers.intake.understanding import (
+    ODD_LETTERS,
     Overrules,
     check_mapping,
     columns,
-    evidence_in,
     familiar,
     rows,
 )
@@ -66,7 +67,7 @@ def _table(
     check_mapping(fields, mapping)
     found = understand(path, familiar(fields, mapping), encoding=encoding, delimiter=delimiter)
     how = {
-        "encoding": found.encoding,
+        "encoding": f"{found.encoding}{ODD_LETTERS if found.doubtful else ''}",
         "delimiter": _DELIMITER_NAMES.get(found.delimiter, found.delimiter),
     }
     likely = "," if found.delimiter == ";" else "."

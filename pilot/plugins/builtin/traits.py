@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from pydantic import Field
 
 from pilot.api import Customer, CustomerProfile, SegmentRule, hookimpl
+from pilot.customers.rules import alphabetical
 from pilot.db import db
 
 Word = Annotated[str, Field(min_length=1, max_length=80)]
@@ -75,10 +76,11 @@ class _OneOf(SegmentRule):
 
     @classmethod
     def choices(cls, setting: str) -> list[str]:
-        """The values that customers have, the most frequent first."""
+        """The most frequent of the values that customers have, by the alphabet."""
         column = getattr(Customer, cls.column)
         query = sa.select(column).where(column.is_not(None), column != "").group_by(column)
-        return list(db.session.scalars(query.order_by(sa.func.count().desc(), column).limit(MOST_CHOICES)))
+        found = db.session.scalars(query.order_by(sa.func.count().desc(), column).limit(MOST_CHOICES))
+        return sorted(found, key=alphabetical)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from flask import Flask
 
 from pilot.accounts.service import Actor
 from pilot.customers.importers import Reading, Row, RowError
+from pilot.customers.intake.evidence import evidence_in
 from pilot.customers.intake.fields import FIELDS
 from pilot.customers.intake.service import import_file
-from pilot.customers.intake.understanding import Overrules, columns, evidence_in, rows, understand
+from pilot.customers.intake.understanding import ODD_LETTERS, Overrules, columns, rows, understand
 from pilot.errors import InputError
 from pilot.plugins.builtin.importers import CsvFile, OnlineRetail
 from tests.customers.conftest import Write
@@ -68,9 +69,75 @@ def test_what_no_value_decides_is_marked_as_assumed(write: Write) -> None:
 
 
 def test_the_whole_file_decides_not_its_beginning(write: Write) -> None:
-    lines = ["Customer no,Order no,Date,Amount", *(f"7,A{n},03/04/2026,5" for n in range(5000)), "7,Z,04/13/2026,1"]
+    lines = [
+        "Customer no,Order no,Date,Amount",
+        *(f"7,A{n},03/04/2026,5" for n in range(5000)),
+        *(f"7,Z{n},04/13/2026,1" for n in range(300)),
+    ]
     reading = read(write("orders.csv", *lines), "orders")
     assert {row["ordered_on"] for row in good(reading)} == {"2026-03-04", "2026-04-13"}
+
+
+def test_one_odd_cell_does_not_turn_the_reading_of_a_whole_file(write: Write) -> None:
+    rows_ = [f"7;A{n};0{n % 9 + 1}/03/2026;{n % 9 + 1}.{n:03}" for n in range(100)]
+    rows_ += ["7;B;01/03/2026;12.5", "7;C;03/13/2026;1.100"]
+    reading = read(write("orders.csv", "Customer no;Order no;Date;Amount", *rows_), "orders")
+    told = "usual for such a file; 1 value told otherwise and cannot be read so"
+    assert reading.how["numbers"] == f"decimal comma (assumed: {told}, line 102: 12.5)"
+    assert reading.how["days"] == f"dd/mm/yyyy (assumed: {told}, line 103: 03/13/2026)"
+    taken = list(reading.rows)
+    assert [(row.line, row.value) for row in taken if isinstance(row, RowError)] == [(102, "12.5"), (103, "03/13/2026")]
+    assert [dict(row.values)["amount"] for row in taken[:2] if isinstance(row, Row)] == ["1000", "2001"]
+    assert [dict(row.values)["ordered_on"] for row in taken[:2] if isinstance(row, Row)] == ["2026-03-01", "2026-03-02"]
+
+
+def test_a_single_value_that_decides_is_shown(write: Write) -> None:
+    path = write("orders.csv", "Customer no;Order no;Date;Amount", "7;A1;03/04/2026;1.234", "7;A2;05/04/2026;12.5")
+    assert read(path, "orders").how["numbers"] == "decimal point (assumed: decided by 1 value, line 3: 12.5)"
+
+
+def _cancelled(write: Write, column: str, *words: str) -> tuple[list[str], dict[str, object]]:
+    lines = [f"7;A{n};31/12/2025;4,50;{word}" for n, word in enumerate(words)]
+    reading = read(write("orders.csv", f"Customer no;Order no;Date;Amount;{column}", *lines), "orders")
+    return [row["cancelled"] for row in good(reading)], reading.how
+
+
+def test_words_for_cancelled_are_known_in_three_languages_and_all_others_are_said(write: Write) -> None:
+    words = ("Annullato dal cliente", "STORNO", "anulowane", "reso", "zwrot", "nota di credito", "spedito", "wysłane")
+    read_as, how = _cancelled(write, "Stato", *words, "", "sospeso", "boh")
+    assert read_as == [*["true"] * 3, *["returned"] * 3, *[""] * 5]
+    assert how["unknown_words"] == {"cancelled": {"words": ["boh", "sospeso"], "more": 0}}
+    many = [f"w{n}" for n in range(60)]
+    assert _cancelled(write, "Stato", *many)[1]["unknown_words"]["cancelled"]["more"] == 10  # type: ignore[index]
+
+
+def test_a_code_is_no_answer_unless_the_column_asks(write: Write) -> None:
+    for column in ("Status", "Stato ordine", "stan"):
+        read_as, how = _cancelled(write, column, "1", "2", "x")
+        assert read_as == ["", "", ""]
+        assert how["unknown_words"] == {"cancelled": {"words": ["1", "2", "x"], "more": 0}}
+    for column in ("Annullato", "cancelled", "Anulowane"):
+        read_as, how = _cancelled(write, column, "1", "0", "x", "nie")
+        assert read_as == ["true", "", "true", ""]
+        assert "unknown_words" not in how
+
+
+@pytest.mark.parametrize(
+    ("encoding", "city", "doubtful"),
+    [
+        ("cp850", "Cantù però", True),
+        ("cp850", "cittàdina", True),
+        ("mac-roman", "Città alta", True),
+        ("cp1252", "L’Aquila… “Città” perché • Nicolò", False),
+        ("cp1250", "Łódź… „Żółw” • Kraków", False),
+        ("utf-8", "Città•x", False),
+    ],
+)
+def test_letters_that_look_like_signs_are_assumed(write: Write, encoding: str, city: str, doubtful: bool) -> None:
+    path = write("c.csv", "ref;name;city", f"1;Rossi;{city}", encoding=encoding)
+    assert str(read(path, "customers").how["encoding"]).endswith(ODD_LETTERS) == doubtful
+    told = CsvFile(encoding=encoding).read(path, "customers")
+    assert told.how["encoding"] == encoding
 
 
 def test_a_map_names_columns_nobody_could_guess(write: Write) -> None:

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot.customers.intake.notation import Days, Numbers
+from pilot.customers.intake.notation import Days, Numbers, Stray
 
 
 @pytest.mark.parametrize(
     ("column", "read"),
     [
-        (["1,5", "1.234"], ["1.5", "1234"]),
+        (["1,5", "2,5", "1.234"], ["1.5", "2.5", "1234"]),
         (["1.5", "1,234"], ["1.5", "1234"]),
         (["1.234,50", "7"], ["1234.50", "7"]),
         (["1,234.50", "7"], ["1234.50", "7"]),
@@ -35,6 +35,34 @@ def test_a_number_that_could_be_read_two_ways_is_read_as_is_likely_and_marked() 
     assert Numbers.detect(["1.234", "22"], likely=".").read("1.234") == "1.234"
     assert Numbers.detect(["22", "7"], likely=",").evident
     assert not Numbers.detect(["1,5", "1.5"], likely=",").evident, "one says so, the other the opposite"
+
+
+def test_one_stray_number_does_not_turn_the_reading_of_a_file() -> None:
+    thousands = [f"{n}.{n}00" for n in range(1, 10)] * 11
+    stray = Numbers.detect([*thousands, "12.5"], likely=",")
+    assert stray == Numbers(",", evident=False, stray=Stray(1, "12.5", decides=False))
+    assert stray.read("1.100") == "1100"
+    assert stray.read("12.5") is None
+    assert Numbers.detect([*thousands, *["12,5"] * 2], likely=",") == Numbers(",", evident=True)
+    assert Numbers.detect([*thousands, *["12.5"] * 9], likely=",") == Numbers(".", evident=True)
+    alone = Numbers.detect(["1.234", "12.5"], likely=",")
+    assert alone == Numbers(".", evident=False, stray=Stray(1, "12.5", decides=True))
+
+
+@pytest.mark.parametrize("text", ["1.2.3", "1.23.456", "1,2,3", "12.34,5"])
+def test_what_is_no_number_decides_nothing(text: str) -> None:
+    assert Numbers.detect(["1.234", text], likely=",") == Numbers(",", evident=False)
+    assert Numbers.detect(["1.234", text], likely=".") == Numbers(".", evident=False)
+
+
+def test_one_stray_day_does_not_turn_the_reading_of_a_file() -> None:
+    march = [f"0{n}/03/2026" for n in (1, 2, 4, 5, 6, 7, 8, 9)] * 12
+    stray = Days.detect([*march, "03/13/2026"])
+    assert stray == Days("day", "dd/mm/yyyy", evident=False, stray=Stray(1, "03/13/2026", decides=False))
+    assert stray.read("01/03/2026") == "2026-03-01"
+    assert stray.read("03/13/2026") is None
+    assert Days.detect([*march, *["03/13/2026"] * 9]) == Days("month", "mm/dd/yyyy", evident=True)
+    assert Days.detect(["03/04/2026", "03/13/2026"]).stray == Stray(1, "03/13/2026", decides=True)
 
 
 @pytest.mark.parametrize(

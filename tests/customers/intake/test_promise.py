@@ -25,17 +25,15 @@ from flask import Flask
 from pilot.customers.importers import Table
 from pilot.customers.intake import staging
 from pilot.customers.intake.checks import Unfit, check_of
+from pilot.customers.intake.evidence import Evidence, evidence_in, evidence_of
 from pilot.customers.intake.fields import FIELDS, Field
 from pilot.customers.intake.sieve import Sieve
 from pilot.customers.intake.understanding import (
-    ASSUMED,
-    Evidence,
     Overrules,
     Understanding,
     columns,
-    evidence_in,
-    evidence_of,
     understand,
+    without_doubt,
 )
 from pilot.plugins.builtin.importers import CsvFile
 
@@ -272,7 +270,7 @@ def opened(model: Model, folder: Path) -> tuple[Table, Sequence[Field], dict[str
 def told(model: Model, table: Table, evidence: Evidence, places: dict[str, int]) -> Understanding:
     """How the file is read, once a person has said what no value decides."""
     how = understand(table, FIELDS[model.kind], places, evidence, Overrules()).how
-    assumed = {name for name in ("numbers", "days") if str(how.get(name, "")).endswith(ASSUMED)}
+    assumed = {name for name in ("numbers", "days") if without_doubt(how.get(name, "")) != how.get(name, "")}
     said = {
         "decimal": model.style.decimal if "numbers" in assumed else "",
         "days": model.style.order if "days" in assumed else "",

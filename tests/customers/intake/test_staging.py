@@ -17,10 +17,11 @@ from pilot.customers.importers import Record, RowError, Table
 from pilot.customers.intake import staging
 from pilot.customers.intake.checks import Unfit, check_of
 from pilot.customers.intake.delimited import understand
+from pilot.customers.intake.evidence import evidence_in, evidence_of
 from pilot.customers.intake.fields import FIELDS
 from pilot.customers.intake.notation import Days, Numbers
 from pilot.customers.intake.sieve import Sieve
-from pilot.customers.intake.understanding import Overrules, Understanding, columns, evidence_in, evidence_of
+from pilot.customers.intake.understanding import Overrules, Understanding, columns
 from pilot.customers.intake.understanding import understand as understood
 from pilot.errors import InputError
 from tests.customers.conftest import Write

@@ -62,7 +62,12 @@ def test_what_goes_is_counted_and_then_it_is_what_goes(worked_on: int, operator:
         "movements": 3,
         "completions": 2,
         "changes": 2,
+        "orders": 0,
         "facts": 0,
+        "count_again": 0,
+        "told_otherwise": 0,
+        "told_before": 0,
+        "told_after": 0,
     }
     before = {model: count(model) for model in (Customer, Movement, Completion)}
     assert undo_import(operator, worked_on) == 4
@@ -134,3 +139,31 @@ def test_the_terminal_shows_it_and_undoes_nothing_without_a_yes(
 def test_a_script_says_yes(sqlite_app: Flask, worked_on: int) -> None:
     told = json.loads(run("--undo", worked_on, "--yes", "--json").stdout)
     assert (told["undone"], told["gone"], import_of(worked_on).state) == (4, 3, "undone")
+
+
+def test_what_a_later_import_told_as_well_is_not_taken_away(app: Flask, operator: Actor, write: Write) -> None:
+    first = import_file(operator, "customers", write("cx.csv", "ref;name", "A1;Rossi", "A2;Neri")).import_id or 0
+    later = write("cz.csv", "ref;name", "A1;Rossi", "A2;Neri", "A4;Galli")
+    second = import_file(operator, "customers", later).import_id or 0
+    refused = f"import {second} found 2 customers just as they stood.*Undo import {second} first"
+    for act in (undo_preview, undo_import):
+        with pytest.raises(StateError, match=refused):
+            act(operator, first)
+    assert count(Customer) == 3
+    undo_import(operator, second)
+    undo_import(operator, first)
+    import_file(operator, "customers", later)
+    assert set(db.session.scalars(sa.select(Customer.ref))) == {"A1", "A2", "A4"}
+
+
+def test_a_file_that_only_confirmed_others_is_kept_and_can_be_undone(app: Flask, operator: Actor, write: Write) -> None:
+    path = write("cx.csv", "ref;name", "A1;Rossi")
+    first = import_file(operator, "customers", path).import_id or 0
+    assert import_file(operator, "customers", path).import_id == first, "the same file again is no import of its own"
+    told = import_file(operator, "customers", write("cy.csv", "name;ref", "Rossi;A1")).import_id or 0
+    with pytest.raises(StateError, match=f"Undo import {told} first"):
+        undo_import(operator, first)
+    undo_import(operator, told)
+    assert count(Customer) == 1
+    undo_import(operator, first)
+    assert count(Customer) == 0

@@ -14,9 +14,10 @@ from pilot import clock
 from pilot.accounts.models import AuditEntry
 from pilot.accounts.service import Actor
 from pilot.customers.models import Completion, ConfidentialityAcceptance, Customer, CustomerChange
-from pilot.customers.people import completion
+from pilot.customers.people import amending, completion
 from pilot.customers.people.completion import FieldErrors
 from pilot.customers.people.listing import ListQuery
+from pilot.customers.people.progress import progress as how_far
 from pilot.db import db, transaction
 from pilot.errors import Forbidden, InputError, NotFound, StateError
 
@@ -72,8 +73,8 @@ def test_what_is_saved_is_a_recorded_change_and_the_imported_row_still_counts_as
     ]
     done = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "completed")).all()
     assert [(entry.subject, entry.details) for entry in done] == [
-        ("customer:C0", {"fields": ["phone"]}),
-        ("customer:C0", {"fields": ["email"]}),
+        (f"customer:{customer.id}", {"fields": ["phone"]}),
+        (f"customer:{customer.id}", {"fields": ["email"]}),
     ]
 
 
@@ -122,7 +123,7 @@ def test_a_claim_ends_after_half_an_hour_unless_nobody_else_came(app: Flask) -> 
         assert completion.claim(DESK, TEXT) is None
     with clock.travelling(start + timedelta(minutes=31)):
         assert completion.claimed(AWAY) is None
-        left = completion.save(AWAY, task.number, {"phone": "051 1"})  # late, but nobody else has it
+        left = completion.save(AWAY, task.number, {"phone": "051 123"})  # late, but nobody else has it
         assert left is not None
     with clock.travelling(start + timedelta(minutes=90)):
         taken = completion.claim(DESK, TEXT)
@@ -140,9 +141,9 @@ def test_only_ones_own_task_can_be_settled(app: Flask) -> None:
     build(worth(1))
     number = db.session.scalars(sa.select(Completion.id)).one()
     for act in (
-        lambda: completion.save(AWAY, number, {"phone": "051"}),
+        lambda: completion.save(AWAY, number, {"phone": "051 123"}),
         lambda: completion.give_up(AWAY, number, "guess"),
-        lambda: completion.save(AWAY, 10**6, {"phone": "051"}),
+        lambda: completion.save(AWAY, 10**6, {"phone": "051 123"}),
     ):
         with pytest.raises(NotFound):
             act()
@@ -157,8 +158,8 @@ def test_giving_up_takes_a_reason_and_is_final(app: Flask) -> None:
             completion.give_up(AWAY, task.number, nothing)
     completion.give_up(AWAY, task.number, "closed for good")
     assert completion.build(OPERATOR, ("email",), ListQuery()) == 0
-    progress = completion.progress(OPERATOR)
-    assert (progress.left, progress.done, progress.impossible) == (0, 0, 1)
+    progress = how_far(OPERATOR)
+    assert (progress.waiting, progress.done, progress.impossible) == (0, 0, 1)
     assert progress.people == [("o@example.com", 0, 1)]
     assert progress.reasons == [("Closed shop", "closed for good", "o@example.com")]
     assert progress.days[0][1] == 1
@@ -179,7 +180,7 @@ def test_the_list_is_made_anew_around_what_is_worked_on(app: Flask) -> None:
     task = completion.claim(AWAY, TEXT)
     assert task is not None
     assert completion.build(OPERATOR, ("email",), ListQuery(region="North")) == 3  # and the one that is claimed
-    assert completion.save(AWAY, task.number, {"email": "s@example.com", "phone": "051"}) is None
+    assert completion.save(AWAY, task.number, {"email": "s@example.com", "phone": "051 123"}) is None
     other = completion.claim(AWAY, TEXT)
     assert other is not None
     assert other.fields == ("email",)
@@ -221,4 +222,102 @@ def test_who_is_not_of_operations_manages_no_list(sqlite_app: Flask, role: str) 
     with pytest.raises(Forbidden):
         completion.build(actor, ("email",), ListQuery())
     with pytest.raises(Forbidden):
-        completion.progress(actor)
+        how_far(actor)
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        ("phone", "abc"),
+        ("phone", "brak"),
+        ("phone", "12345"),
+        ("phone", "1234567890123456"),
+        ("legal_entity", "123"),
+        ("legal_entity", "brak numeru"),
+        ("postcode", "4012"),
+        ("city", "-"),
+        ("street", "???"),
+    ],
+)
+def test_what_can_hardly_be_meant_is_refused(app: Flask, field: str, typed: str) -> None:
+    build(worth(1, language="pl"), fields=(field,))
+    task = completion.claim(AWAY, TEXT)
+    assert task is not None
+    with pytest.raises(FieldErrors) as refused:
+        completion.save(AWAY, task.number, {field: typed})
+    assert (set(refused.value.errors), set(refused.value.doubts)) == ({field}, set())
+    assert completion.claimed(AWAY) == task
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        ("phone", "+48 (22) 123-45-67"),
+        ("phone", "112 233"),
+        ("legal_entity", "PL 526-025-09-95"),  # Ministry of Finance
+        ("legal_entity", "IT00905811006"),  # Eni S.p.A.
+        ("legal_entity", "RSSMRA85T10A562S"),  # the example of the Agenzia delle Entrate
+        ("legal_entity", "DE 136695976"),
+        ("postcode", "00-916"),
+    ],
+)
+def test_what_may_be_right_is_taken(app: Flask, field: str, typed: str) -> None:
+    build(worth(1, language="pl"), fields=(field,))
+    task = completion.claim(AWAY, TEXT)
+    assert task is not None
+    assert completion.save(AWAY, task.number, {field: typed}) is None
+
+
+@pytest.mark.parametrize("typed", ["526-025-09-96", "IT00905811007"])
+def test_a_wrong_check_digit_is_asked_about_and_taken_when_one_insists_on_this_very_number(
+    app: Flask, typed: str
+) -> None:
+    build(worth(1), fields=("legal_entity",))
+    task = completion.claim(AWAY, TEXT)
+    assert task is not None
+    for sure in ({}, {"sure-legal_entity": "526-025-09-97"}):
+        with pytest.raises(FieldErrors) as asked:
+            completion.save(AWAY, task.number, {"legal_entity": typed, **sure})
+        assert asked.value.doubts == {"legal_entity"}
+    assert completion.save(AWAY, task.number, {"legal_entity": typed, "sure-legal_entity": typed}) is None
+    assert db.session.scalars(sa.select(Customer.legal_entity)).one() == typed
+
+
+def test_the_counts_of_the_progress_add_up(app: Flask) -> None:
+    build(*(worth(n) for n in range(4)))
+    for settle in (lambda number: completion.save(AWAY, number, {"email": "a@b.example", "phone": "051 123"}),
+                   lambda number: completion.give_up(AWAY, number, "closed"), lambda number: None):  # fmt: skip
+        task = completion.claim(AWAY, TEXT)
+        assert task is not None
+        settle(task.number)
+    far = how_far(OPERATOR)
+    assert (far.waiting, far.claimed, far.done, far.impossible) == (1, 1, 1, 1)
+    assert (far.settled, far.all) == (2, 4)
+
+
+def test_what_one_has_filled_in_can_be_corrected_for_half_an_hour_by_oneself(app: Flask) -> None:
+    with clock.travelling(datetime(2026, 3, 2, 9, tzinfo=UTC)):
+        build(worth(1, name="Alfa", city="Roma"), fields=("email", "phone"))
+        task = completion.claim(AWAY, TEXT)
+        assert task is not None
+        completion.save(AWAY, task.number, {"email": "a@b.example", "phone": "051 123"})
+        found = amending.filled(AWAY, task.number)
+        assert found is not None
+        assert (found.name, found.values) == ("Alfa", {"email": "a@b.example", "phone": "051 123"})
+        assert amending.filled(DESK, task.number) is None
+        with pytest.raises(FieldErrors) as refused:
+            amending.amend(AWAY, task.number, {"email": "", "phone": "051 124"})
+        assert set(refused.value.errors) == {"email"}
+        changed = amending.amend(AWAY, task.number, {"email": "a@b.example", "phone": "051 124", "city": "Hacked"})
+        assert changed.values == {"email": "a@b.example", "phone": "051 124"}
+        with transaction() as work:
+            customer = work.session.scalars(sa.select(Customer)).one()
+            assert (customer.phone, customer.city) == ("051 124", "Roma")
+            customer.email = "from@import.example"
+        found = amending.filled(AWAY, task.number)
+        assert found is not None
+        assert set(found.values) == {"phone"}, "what somebody else has changed is not shown"
+    with clock.travelling(datetime(2026, 3, 2, 9, 31, tzinfo=UTC)):
+        assert amending.filled(AWAY, task.number) is None
+        with pytest.raises(NotFound):
+            amending.amend(AWAY, task.number, {"phone": "051 125"})

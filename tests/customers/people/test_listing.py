@@ -305,3 +305,9 @@ def test_views_are_kept_shared_and_deleted_by_their_owner(app: Flask) -> None:
         savedviews.keep(READER, "  ", {})
     with pytest.raises(Forbidden):
         savedviews.keep(Actor("x", frozenset({"outsourced"})), "mine", {})
+
+
+@pytest.mark.parametrize("typed", ["22 123", "221234", "+48 22 123 45 67", "4822123", "123"])
+def test_a_customer_is_found_by_the_beginning_of_its_phone_number(app: Flask, typed: str) -> None:
+    add({"name": "Alfa", "phone": "+48 22 123-45-67"}, {"name": "Beta", "phone": "+39 051 998877"})
+    assert [line.customer.name for line in find(ListQuery(search=typed)).lines] == ["Alfa"]

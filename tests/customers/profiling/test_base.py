@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,11 +17,15 @@ from flask.testing import FlaskClient
 
 from pilot import clock
 from pilot.accounts.service import SYSTEM, Actor, add_user
+from pilot.customers.intake.service import import_file, undo_import
 from pilot.customers.models import BaseSummary, Customer, CustomerProfile, Import
 from pilot.customers.orderstore import store
-from pilot.customers.profiling import base, rebuild
-from pilot.customers.service import base_summary, rebuild_profiles
+from pilot.customers.people import listkeys
+from pilot.customers.profiling import base, pictures, rebuild
+from pilot.customers.service import base_summary, keep_current, rebuild_profiles, sensible_day
 from pilot.db import db, transaction
+
+from ..conftest import Write
 
 PASSWORD = "a password for tests"
 AS_OF = date(2026, 3, 31)
@@ -182,6 +188,121 @@ def test_an_unprofiled_base_has_every_key_that_a_profiled_one_has(sqlite_app: Fl
     assert before.keys() >= base.nothing().keys()
 
 
+def test_what_comes_long_after_the_newest_order_is_not_known(app: Flask, operator: Actor) -> None:
+    customers("C1", "C2")
+    put("orders", [order("C1", "A1", date(2025, 1, 5)), order("C2", "B1", date(2025, 4, 10))])
+    rebuild_profiles(operator, date(2026, 6, 15))
+    summary = base_summary()
+    assert summary["newest_order"] == "2025-04-10"
+    months = {month["month"]: month for month in summary["months"]}
+    assert (months["2025-03"]["revenue"], months["2025-03"]["lost"]) == (0.0, 0)
+    assert (months["2025-04"]["revenue"], months["2025-04"]["lost"], months["2025-04"]["finished"]) == (
+        10.0,
+        None,
+        False,
+    )
+    after = [months[name] for name in ("2025-05", "2026-01", "2026-06")]
+    assert {(month["revenue"], month["customers"], month["lost"], month["churn"]) for month in after} == {(None,) * 4}
+    # three months have passed for those who came in January 2025: what lies behind the newest order is no "0 %"
+    assert [cohort["shares"] for cohort in summary["cohorts"]] == [[1.0, 0.0, 0.0, 0.0], [1.0]]
+
+
+def test_last_orders_are_told_by_age_with_revenue_and_the_list_shows_the_same(
+    app: Flask, client: FlaskClient, operator: Actor
+) -> None:
+    customers(*(f"C{number}" for number in range(1, 7)))
+    days = (date(2026, 1, 1), date(2025, 12, 31), date(2025, 9, 30), date(2025, 3, 31), date(2026, 3, 31))
+    put("orders", [order(f"C{n}", f"A{n}", day, 2**n) for n, day in enumerate(days, 1)])
+    rebuild_profiles(operator, AS_OF)  # three months before the 31st of March is the 31st of December
+    found = {row.pop("age"): tuple(row.values()) for row in base_summary()["last_order"]}
+    assert found == {
+        "3": (2, 34.0, 0.0),
+        "6": (1, 4.0, 0.0),
+        "12": (1, 8.0, 0.0),
+        "older": (1, 0.0, 16.0),
+        "never": (1, 0.0, 0.0),
+    }
+    listkeys.catch_up()
+    log_in(client, "viewer")
+    page = client.get("/base").text
+    table = page[page.index('id="ages"') : page.index('id="activity-title"')]
+    for link, refs in zip(re.findall(r'href="([^"]+)"', table), ("C1 C5", "C2", "C3", "C4", "C6"), strict=True):
+        listed = client.get(html.unescape(link)).text
+        assert {ref for ref in ("C1", "C2", "C3", "C4", "C5", "C6") if f"Name of {ref}" in listed} == set(refs.split())
+
+
+def test_the_page_says_that_the_base_has_changed_and_the_job_recounts_it(
+    app: Flask, client: FlaskClient, operator: Actor, write: Write
+) -> None:
+    clock.travel(datetime(2026, 3, 31, 12, tzinfo=UTC))
+    import_file(operator, "customers", write("c.csv", "ref;name", "C1;A", "C2;B"))
+    rebuild_profiles(operator, AS_OF)
+    log_in(client, "operations")
+    assert "The base has changed" not in client.get("/base").text
+    entry = import_file(operator, "customers", write("d.csv", "ref;name", "C3;X")).import_id
+    page = client.get("/base").text
+    assert "The base has changed since these numbers were made" in page
+    assert "Customers then: 2, now: 3." in page
+    assert page.count("Recount the base") == 1
+    keep_current()
+    assert base_summary()["profiled"] == 3
+    assert "The base has changed" not in client.get("/base").text
+    assert entry is not None
+    undo_import(operator, entry)
+    assert "Customers then: 3, now: 2." in client.get("/base").text
+    keep_current()
+    assert base_summary()["profiled"] == 2
+
+
+def test_a_base_with_old_orders_is_counted_as_of_the_newest_one(
+    app: Flask, client: FlaskClient, operator: Actor
+) -> None:
+    clock.travel(datetime(2026, 3, 31, 12, tzinfo=UTC))
+    customers("C1")
+    put("orders", [order("C1", "A1", date(2026, 2, 14))])  # 45 days ago
+    assert sensible_day() == AS_OF
+    clock.travel(datetime(2026, 4, 1, 12, tzinfo=UTC))
+    assert sensible_day() == date(2026, 2, 14)
+    log_in(client, "operations")
+    client.post("/base/rebuild")
+    page = client.get("/base").text
+    assert "Newest order in the data: 14 Feb 2026; today is 1 Apr 2026." in page
+    assert "As of 14 Feb 2026" in page
+    keep_current()  # there is nothing newer to tell of
+    assert db.session.scalar(sa.text("SELECT count(*) FROM audit_entries WHERE action = 'profiled'")) == 1
+
+
+def test_values_that_differ_in_case_or_accents_are_likely_one(app: Flask, client: FlaskClient, operator: Actor) -> None:
+    customers("C1", "C2", "C3", "C4")
+    regions = {"C1": "małopolskie", "C2": "Małopolskie", "C3": "Małopolskie", "C4": "mazowieckie"}
+    with transaction() as work:
+        for ref, region in regions.items():
+            work.session.execute(sa.update(Customer).where(Customer.ref == ref).values(region=region))
+    rebuild_profiles(operator, AS_OF)
+    assert base_summary()["alike"] == [{"field": "region", "values": {"Małopolskie": 2, "małopolskie": 1}}]
+    log_in(client, "viewer")
+    assert "Written differently, likely one" in client.get("/base").text
+
+
+def test_pictures_are_drawn_once_for_each_language(
+    sqlite_app: Flask, client: FlaskClient, operator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_base(operator)
+    log_in(client, "viewer")
+    first = client.get("/base").text
+    drawn: list[object] = []
+    monkeypatch.setattr(pictures, "_drawn", lambda summary: drawn.append(summary) or {})
+    assert client.get("/base").text.count("data:image/svg") == first.count("data:image/svg") == 3
+    assert drawn == []
+    client.get("/base?lang=pl")
+    client.get("/base?lang=pl")
+    assert len(drawn) == 1
+    put("orders", [order("C2", "B3", date(2026, 3, 5), 40)])
+    rebuild_profiles(operator, AS_OF)
+    client.get("/base?lang=en")
+    assert len(drawn) == 2
+
+
 def log_in(client: FlaskClient, role: str) -> None:
     address = f"{role}@example.com"
     add_user(SYSTEM, address, role, PASSWORD)
@@ -205,7 +326,7 @@ def test_the_dashboard_shows_the_numbers_of_the_summary(app: Flask, client: Flas
         assert (text in page) == (text != "not over yet")
     assert page.count('src="data:image/svg+xml;base64,') == 3
     assert "style=" not in page
-    assert "Make the profiles anew" not in page
+    assert "Recount the base" not in page
 
 
 @pytest.mark.parametrize("role", ["operations", "viewer"])
@@ -215,7 +336,7 @@ def test_an_empty_base_says_what_to_do(sqlite_app: Flask, client: FlaskClient, r
     customers("C1")
     page = client.get("/base").text
     assert "no profiles yet" in page
-    assert ("Make the profiles anew" in page) == (role == "operations")
+    assert ("Recount the base" in page) == (role == "operations")
     assert "Nobody has revenue yet" in client.get("/base/valuable").text
 
 
@@ -239,7 +360,7 @@ def test_the_most_valuable_come_first_with_their_trend(app: Flask, client: Flask
     assert page.index("Name of C1") < page.index("Name of C2")
     assert "no revenue before" in page  # C1 bought nothing in the year before
     assert "-50%" in page.replace("\N{MINUS SIGN}", "-")
-    assert "Slowing" not in page
+    assert page.count("Slowing") == 1  # C2 has two order days: more than 90 days after the last it slows down
     with transaction() as work:
         work.session.execute(sa.update(CustomerProfile).values(activity="slowing"))
     assert "Slowing down" in client.get("/base/valuable").text
@@ -250,7 +371,7 @@ def test_a_small_base_is_profiled_at_once(app: Flask, client: FlaskClient) -> No
     clock.travel(datetime(2026, 3, 31, 12, tzinfo=UTC))
     customers("C1")
     log_in(client, "operations")
-    assert "The profiles are made anew." in client.post("/base/rebuild", follow_redirects=True).text
+    assert "The base is recounted." in client.post("/base/rebuild", follow_redirects=True).text
     assert base_summary()["as_of"] == "2026-03-31"
 
 
@@ -279,5 +400,5 @@ def test_a_job_that_fails_says_so_and_leaves_what_stood(
     with pytest.raises(ZeroDivisionError):
         rebuild.work_off()
     page = client.get("/base").text
-    assert "could not be made anew" in page
+    assert "could not be recounted" in page
     assert "As of 31 Mar 2026" in page

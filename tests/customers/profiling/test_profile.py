@@ -15,7 +15,7 @@ from pilot.config import Config
 from pilot.customers.intake.service import import_file
 from pilot.customers.models import Customer, CustomerProfile, Import
 from pilot.customers.orderstore import store
-from pilot.customers.profiling.profile import activity
+from pilot.customers.profiling.profile import activity, rhythm
 from pilot.customers.service import base_summary, customer_count, last_order_day, rebuild_profiles
 from pilot.db import db, transaction
 from pilot.errors import InputError
@@ -49,6 +49,14 @@ def test_activity_is_measured_by_the_customers_own_rhythm(
     assert activity(recency, interval) == state
 
 
+@pytest.mark.parametrize(
+    ("order_days", "interval", "found"),
+    [(0, None, None), (1, None, None), (2, 5.0, 60.0), (2, 300.0, 60.0), (3, 5.0, 5.0)],
+)
+def test_one_gap_is_no_rhythm(order_days: int, interval: float | None, found: float | None) -> None:
+    assert rhythm(order_days, interval) == found
+
+
 def profiles() -> dict[str, dict[str, Any]]:
     columns = [column for column in sa.inspect(CustomerProfile).columns if column.name != "customer_id"]
     rows = db.session.execute(sa.select(Customer.ref, *columns).join(CustomerProfile).order_by(Customer.ref))
@@ -58,7 +66,9 @@ def profiles() -> dict[str, dict[str, Any]]:
 def base(operator: Actor, write: Write) -> None:
     # the order of bytes is not the order of a dictionary: "a2" comes last of the three
     import_file(
-        operator, "customers", write("c.csv", "ref;name;email;city", "B1;Rossi;b@example.com;Bari", "a2;;;", "C3;X;;")
+        operator,
+        "customers",
+        write("c.csv", "ref;name;email;city", "B1;Rossi;b@example.com;Bari", "a2;Nord;;", "C3;X;;"),
     )
     lines = (
         "B1;A1;01/01/2025;100,10;",
@@ -131,7 +141,7 @@ def test_a_profile_tells_what_happened_up_to_its_day(app: Flask, operator: Actor
         "order_days": 1,
         "value_rank": 2,
         "activity": "new",
-        "missing": ["name", "email", *REST, "city", *MORE],
+        "missing": ["email", *REST, "city", *MORE],
     }
 
 

@@ -126,6 +126,33 @@ def test_why_is_told_with_the_values_before_the_candidate_was_one(app: Flask, op
     assert db.session.scalars(sa.select(CustomerProfile.candidate_facts)).all() == [None]
 
 
+def test_why_names_the_conditions_that_were_met_and_no_others(app: Flask, operator: Actor) -> None:
+    slow = {"rule": "activity-is", "settings": {"states": ["slowing"]}}
+    big = {"rule": "revenue-at-least", "settings": {"amount": 2000}}
+    south = {"rule": "region-is", "settings": {"values": ["Bari"]}}
+    both = {"rule": "all-of", "settings": {"rules": [slow, big]}}
+    calm = {"rule": "not", "settings": {"rules": [{"rule": "orders-at-least", "settings": {"orders": 3}}]}}
+    watch = {**KEY, "rule": "any-of", "settings": {"rules": [south, both, calm]}}
+    set_segments(operator, [watch, SMALL])
+    steady = {"revenue_year": 2912.8, "region": "Lecce", "frequency": 5}
+    profiled(DAY, {"A": steady, "B": {**steady, "region": "Bari"}, "C": steady})
+    profiled(later(1), {"A": {"activity": "slowing"}, "B": {}, "C": {"frequency": 1}})
+    few, slows = find(Wanted())
+    assert slows["ref"] == "A"
+    assert list(slows["facts"].items()) == [
+        ("activity", {"before": "active", "after": "slowing"}),
+        ("revenue_year", {"before": 2912.8, "after": 2912.8}),
+    ]
+    assert few["facts"] == {"frequency": {"before": 5, "after": 1}}
+    profiled(later(2), {"A": {"activity": "slowing", "revenue_year": 100.0}})
+    # out of it: it is neither in the south nor calm, and of the two conditions that go together one fails
+    assert find(Wanted())[0]["facts"] == {
+        "region": {"before": "Lecce", "after": "Lecce"},
+        "revenue_year": {"before": 2912.8, "after": 100.0},
+        "frequency": {"before": 5, "after": 5},
+    }
+
+
 def test_facts_hold_no_names_or_addresses(app: Flask, operator: Actor) -> None:
     rules = [
         {"rule": "field-missing", "settings": {"field": "phone"}},

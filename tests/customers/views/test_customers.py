@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -17,9 +18,11 @@ from flask.testing import FlaskClient
 
 from pilot import clock
 from pilot.accounts.service import SYSTEM, Actor, add_user, trail
+from pilot.customers.cells import unmarked
+from pilot.customers.intake.service import import_file
 from pilot.customers.models import Completion, Customer, CustomerChange, Import, Movement, SavedView
 from pilot.customers.orderstore import store
-from pilot.customers.people import completion
+from pilot.customers.people import completion, listing
 from pilot.customers.people.listing import ListQuery, Pilots, register_pilots
 from pilot.customers.people.story import Entry, register_story, story
 from pilot.db import db, transaction
@@ -175,7 +178,7 @@ def test_an_export_is_inert_and_whole(enter: Enter) -> None:
     assert answer.content_type == "text/csv; charset=utf-8"
     assert answer.headers["Cache-Control"] == "no-store"
     rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff"))))
-    assert rows[0] == ["ref", "name", "city", "revenue_year"]
+    assert rows[0] == ["Customer number", "Name", "City", "Revenue, 12 months"]
     assert [row[1] for row in rows[1:]] == ["'=HYPERLINK(1)", "+39", "'-1+2", "'@SUM", 'He said "no"', "Żółć; '=łódź"]
     assert rows[2][2] == "'\tTab"
     assert rows[1][2:] == ["", ""]
@@ -189,6 +192,8 @@ def test_a_view_is_kept_and_found_again(enter: Enter) -> None:
     asked = "/customers?region=South&sort=name&order=asc"
     assert post(client, asked, "/customers/views", view_name="My <b>", region="South", sort="name", order="asc") == 302
     number = db.session.scalars(sa.select(SavedView.id)).one()
+    page = client.get("/customers").text
+    assert re.search(r'role="status">The view is kept: <bdi>My &lt;b&gt;', page)
     assert "My &lt;b&gt;" in client.get("/customers").text
     assert client.get(f"/customers/views/{number}").location == asked.replace(
         "sort=name&order=asc", "sort=name&order=asc"
@@ -399,3 +404,82 @@ def test_a_name_that_turns_the_direction_of_writing_turns_nothing_beside_it(ente
     ):
         seen, turned = leaks(client.get(path).text)
         assert (seen > 3, turned) == (True, []), path
+
+
+@pytest.mark.parametrize(
+    ("typed", "chip", "hint"),
+    [
+        ("1 500,00", "1.500,00", None),
+        ("1.250,50", "1.250,50", None),
+        ("1 250,5", "1.250,50", None),
+        ("1.500", "1.500,00", "1.500,00"),
+        ("1.5", "1,50", None),
+    ],
+)
+def test_a_filter_takes_amounts_as_the_page_prints_them(enter: Enter, typed: str, chip: str, hint: str | None) -> None:
+    add({})
+    page = enter("viewer").get("/customers", query_string={"revenue_from": typed, "lang": "it"}).text
+    assert 'id="revenue_from-error"' not in page
+    assert f"<bdi>{chip}\xa0€</bdi>" in page
+    told = re.search(r'id="revenue_from-read">([^<]*)<', page)
+    assert (hint in told.group(1) if told else False) if hint else told is None
+
+
+def test_a_worker_is_told_what_is_wrong_asked_when_in_doubt_and_may_correct_what_was_saved(enter: Enter) -> None:
+    clock.travel(AT)
+    add({"name": "Alfa & Co"}, {"name": "Beta"})
+    completion.build(OPERATOR, ("phone", "legal_entity"), ListQuery())
+    client = enter("outsourced")
+    with work_of(client) as page:
+        first = re.search(r'action="/completion/(\d+)"', page)
+    assert first
+    at = f"/completion/{first.group(1)}"
+    csrf = token(page)
+
+    def send(to: str, **fields: str) -> str:
+        return client.post(to, data={"do": "save", "csrf_token": csrf, **fields}, follow_redirects=True).text
+
+    page = send(at, phone="brak", legal_entity="526-025-09-96")
+    assert re.search(r'id="phone-error">A phone number has 6 to 15 digits', page)
+    assert 'value="brak"' in page
+    assert re.search(r'type="checkbox" name="sure-legal_entity" value="526-025-09-96"', page)
+    page = send(at, **{"phone": "22 123 45 67", "legal_entity": "526-025-09-96", "sure-legal_entity": "526-025-09-96"})
+    assert re.search(r"Saved: <bdi>Alfa &amp; Co", page)
+    assert f'href="{at}/correct"' in page
+    assert "Beta" in page
+    page = client.get(f"{at}/correct").text
+    assert 'value="526-025-09-96"' in page
+    assert 'id="phone-error"' in send(f"{at}/correct", phone="x", legal_entity="5260250995")
+    assert re.search(
+        r"Saved: <bdi>Alfa &amp; Co", send(f"{at}/correct", phone="22 123 45 67", legal_entity="5260250995")
+    )
+    told = db.session.execute(sa.select(Customer.phone, Customer.legal_entity).where(Customer.name == "Alfa & Co"))
+    assert told.one() == ("22 123 45 67", "5260250995")
+    assert enter("agent").get(f"{at}/correct").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("language", "sign", "revenue", "number"),
+    [("en", ",", "1234.50", "Customer number"), ("it", ";", "1234,50", "Codice cliente"), ("pl", ";", "1234,50", "Numer klienta")],
+)  # fmt: skip
+def test_an_export_speaks_the_language_of_the_page_and_an_import_reads_it(
+    enter: Enter, tmp_path: Path, language: str, sign: str, revenue: str, number: str
+) -> None:
+    told = {name: f"{name} =1;+2,@3" for name in ("name", "city", "region", "sales_rep", "sector", "size")}
+    told |= {"email": "a@b.example", "phone": "+48 22 123", "language": "pl"}
+    profile = {"revenue_year": 1234.5, "activity": "active", "last_order": date(2026, 2, 1)}
+    add({"ref": "C1", **told, "profile": profile})
+    asked = "&".join(f"column={column}" for column in listing.COLUMNS)
+    text = enter("operations").get(f"/customers/export.csv?{asked}&lang={language}").text
+    header, row = csv.reader(io.StringIO(text.removeprefix("\ufeff")), delimiter=sign)
+    shown = dict(zip(listing.COLUMNS, row, strict=True))
+    assert (header[0], shown["revenue_year"], shown["last_order"]) == (number, revenue, "2026-02-01")
+    assert shown["language"] == "Polski"
+    with transaction() as work:
+        work.session.execute(sa.delete(Customer))
+    path = tmp_path / "again.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    taken = import_file(OPERATOR, "customers", path)
+    assert set(taken.how["columns"]) == {"ref", *told}
+    again = db.session.execute(sa.select(*(getattr(Customer, name) for name in told))).one()
+    assert {name: unmarked(value) for name, value in again._asdict().items()} == told

@@ -158,7 +158,7 @@ def test_an_italian_file_goes_from_upload_to_undo_without_being_told_anything(
     assert "taken over 2 unchanged 0 refused 1" in told
     assert "Refused rows The first refused rows Line" in told
     refused = anna.get(f"{result}/rejects.csv")
-    assert refused.text.splitlines()[1].split(",", 3)[:3] == ["4", "Data ordine", "ieri"]
+    assert refused.text.splitlines()[1].split(";", 3)[:3] == ["4", "Data ordine", "ieri"]
     assert "rejects downloaded" in db.session.scalars(sa.select(AuditEntry.action)).all()
     assert "ordini marzo.csv" in anna.get("/imports").text
 
@@ -492,3 +492,31 @@ def test_text_of_a_file_that_turns_the_direction_of_writing_turns_nothing_beside
     assert [turned for _, turned in found if turned] == []
     assert [seen > 0 for seen, _ in found[:3]] == [True, True, True]
     assert db.session.scalars(sa.select(Customer.name)).all() == [f"Rossi{odd}"], "it is stored as it is given"
+
+
+def test_orders_told_otherwise_are_said_on_every_page_of_the_import(
+    sqlite_app: Flask, desk: Callable[[str], Desk]
+) -> None:
+    clock.travel(clock.now().replace(year=2026, month=3, day=3))
+    anna = desk("operations")
+    head = "customer_ref;order_ref;ordered_on;amount\n"
+    anna.act(anna.upload("orders", "a.csv", f"{head}C1;O1;2026-01-02;1000,00\n".encode()), "take")
+    work()
+    later = f"{head}C1;O1;2026-01-02;10,00\nC1;O2;2026-01-02;x\n"
+    page = anna.upload("orders", "b.csv", later.encode())
+    anna.act(page, "try")
+    work()
+    told = "It tells 1 order otherwise than other imports did: €1,000.00 becomes €10.00."
+    assert told in text_of(anna.get(page))
+    anna.act(page, "take")
+    work()
+    assert told in text_of(anna.get("/imports/2"))
+    assert "1 told otherwise than before" in text_of(anna.get("/imports"))
+    undo = text_of(anna.get("/imports/2/undo"))
+    assert "1 order or touch of it is told by other imports too and counts as they tell it." in undo
+    assert "1 of them is told otherwise there: €10.00 becomes €1,000.00." in undo
+    refused = anna.get("/imports/2/rejects.csv").text.replace(";x\r", ";5,00\r")
+    anna.act(anna.upload("orders", "c.csv", refused.encode()), "take")
+    work()
+    assert "Goes on with Import 2" in text_of(anna.get("/imports/3"))
+    assert "Undo import 3 first" in text_of(anna.get("/imports/2/undo"))

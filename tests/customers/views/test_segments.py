@@ -1,3 +1,4 @@
+import html
 import re
 from collections.abc import Callable
 
@@ -122,7 +123,6 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"r.0.rule": "activity-is"}, "Choose or write at least one value."),
     ({"r.0.rule": "revenue-between", "r.0.amount": "9", "r.0.below": "9"}, "the upper amount must be above"),
     ({"r.0.amount": "5", "name": ""}, "Give it a name"),
-    ({"r.0.amount": "5", "key": "Key 1"}, "Use small letters"),
     ({"r.0.amount": "5", "key": "small"}, "Another segment has this key."),
     ({"r.0.amount": "5", "settle_days": "-1"}, "Write a whole number of days"),
     ({"r.0.amount": "5", "channel": "fax"}, "Choose one of these."),
@@ -140,6 +140,49 @@ def test_what_is_wrong_stands_beside_the_field_and_nothing_is_saved(
         assert answer.status_code == 422
         assert re.search(rf'class="field-error"[^>]*>{re.escape(said)}', answer.text), changes
     assert [segment.key for segment in segments()] == ["small"]
+
+
+def test_a_key_is_made_from_the_name_and_never_in_the_way(sqlite_app: Flask, operator: Actor, browse: Browse) -> None:
+    client = browse("operations")
+    given = {**filled(client.get("/segments/new").text), "r.0.amount": "5", "act": "save"}
+    typed = [("Polska-północ", ""), ("polska północ!", ""), ("Łódź", "Mój Klucz"), ("50+", ""), ("Żółć " * 15, "")]
+    for name, key in typed:
+        assert client.post("/segments/edit", data={**given, "name": name, "key": key}).status_code == 302
+    keys = [segment.key for segment in segments()]
+    assert keys[:4] == ["polska-polnoc", "polska-polnoc-2", "moj-klucz", "segment-50"]
+    assert keys[4] == "zolc-" * 7 + "zolc"  # 39 of at most 40 letters
+
+
+def test_what_became_of_a_change_is_said_once_with_counts_and_links(
+    sqlite_app: Flask, operator: Actor, browse: Browse
+) -> None:
+    set_segments(operator, [KEY, {**SMALL, "approval": True}])
+    profiled(DAY, {"A": 6000, "B": 10, "C": 20})
+    client = browse("operations")
+    given = {**filled(client.get("/segments/edit/small").text), "channel": "field-rep", "act": "save"}
+    page = client.post("/segments/edit", data=given, follow_redirects=True).text
+    assert "The handling of 2 customers changes." in page
+    link = re.search(r'0 applied, <a href="([^"]+)">2 wait for approval</a>, 0 held by a pilot\.', page)
+    assert link is not None
+    assert client.get(html.unescape(link[1])).text.count('data-label="State"') == 2
+    assert "Nobody" not in page
+    set_segments(operator, [{**KEY, "settings": {"amount": 9000}}, {**SMALL, "approval": True}])
+    page = client.post("/segments/evaluate", follow_redirects=True).text
+    assert re.search(r"1 customer crossed\. 0 applied, <a [^>]+>1 waits for approval</a>, 0 held", page)
+    unchanged = {**filled(client.get("/segments/edit/small").text), "act": "save"}
+    assert "Saved." in client.post("/segments/edit", data=unchanged, follow_redirects=True).text
+
+
+def test_choices_stand_by_the_alphabet(sqlite_app: Flask, operator: Actor, browse: Browse) -> None:
+    regions = ("Śląskie", "mazowieckie", "Łódzkie", "Pomorskie", "lubelskie")
+    set_segments(operator, [SMALL])
+    profiled(DAY, {str(number): {"region": region} for number, region in enumerate(regions)})
+    given = {**filled(browse("operations").get("/segments/new").text), "r.0.rule": "region-is", "act": "show"}
+    with sqlite_app.test_request_context():
+        form = segmentforms.typed(MultiDict(given))
+    assert form.root.rules is not None
+    expected = ["Łódzkie", "lubelskie", "mazowieckie", "Pomorskie", "Śląskie"]
+    assert list(form.root.rules[0].inputs[0].choices) == expected
 
 
 def test_a_rule_is_counted_while_it_is_edited(sqlite_app: Flask, operator: Actor, browse: Browse) -> None:
