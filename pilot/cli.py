@@ -21,7 +21,10 @@ COMMANDS = {
     "compare": ("pilot.compare:compare", "Compare the arms in FILE, a table with one row per customer."),
     "demo": ("pilot.demo.commands:demo", "Run a whole pilot, from customer base to PDF, and serve it."),
     "doctor": ("pilot.commands:doctor", "Check this installation; exit 1 if something is wrong."),
-    "erase": ("pilot.customers.commands:erase", "Forget the customer of this number, with all orders and touches."),
+    "erase": (
+        "pilot.customers.commands:erase",
+        "Forget a customer, with its orders and touches.",
+    ),
     "experiment": ("pilot.experiments.commands:experiment", "Plan, seal, draw and run an experiment."),
     "import": ("pilot.customers.intake.commands:import_", "Take customers, orders or touches in from FILE."),
     "mail": ("pilot.mail.commands:mail", "Messages to customers: the outbox and its way out."),

@@ -81,7 +81,7 @@ def test_a_database_without_schema_is_a_sentence(tmp_path: Path, environment: di
     answer = run(environment, "profile", PILOT_DATA_DIR=str(tmp_path / "new"))
     assert answer.returncode == 2
     assert answer.stderr == (
-        "The database refuses: no such table: customers. Is it there and up to date? Run pilot doctor.\n"
+        "The database refuses: no such table: imports. Is it there and up to date? Run pilot doctor.\n"
     )
 
 

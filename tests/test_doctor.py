@@ -110,14 +110,14 @@ def test_upgrade_makes_the_schema_and_changes_nothing_the_second_time(config: Ca
     app = create_app(config())
     answer = run(upgrade, app)
     assert answer.exit_code == 0
-    assert answer.stderr == f"The schema was made, revision 0002, in sqlite:///{config().data_dir}/pilot.sqlite\n"
+    assert answer.stderr == f"The schema was made, revision 0003, in sqlite:///{config().data_dir}/pilot.sqlite\n"
     with app.app_context():
         tables = {name for name in sa.inspect(db.engine).get_table_names() if not name.startswith(SEARCH_INDEX)}
         wanted = set(db.metadata.tables)
     assert tables - {"alembic_version"} == wanted
     answer = run(upgrade, app)
     assert answer.exit_code == 0
-    assert answer.stderr == "Nothing to do: the schema is up to date, revision 0002.\n"
+    assert answer.stderr == "Nothing to do: the schema is up to date, revision 0003.\n"
     with app.app_context():
         db.engine.dispose()
 

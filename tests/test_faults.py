@@ -39,5 +39,7 @@ def test_a_survey_and_a_plan_name_the_keys_there_are() -> None:
         "survey.toml: pages[0].questions[1].xyz: there is no such key; keys here: help, key, label, required, "
     )
     plan = (EXAMPLES / "plan.toml").read_text(encoding="utf-8")
-    with pytest.raises(PlanError, match=r"there is no such key\. Keys here: design, public_source, size, strata"):
+    with pytest.raises(
+        PlanError, match=r"there is no such key\. Keys here: cluster, design, public_source, size, strata"
+    ):
         load_toml(plan.replace("[sampling]\n", "[sampling]\nxyz = 1\n"))

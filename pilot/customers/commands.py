@@ -105,7 +105,9 @@ def movements(
 @json_option
 @with_appcontext
 def erase(customer: str, as_json: bool) -> None:
-    """Forget the customer of this number, with all orders, touches and refused rows, also where it is in no base.
+    """Forget a customer, with its orders and touches.
+
+    Its refused rows go too, and its facts also where it is not in the base.
 
     It is final. The profiles of the others stay as they are until they are made anew.
     """

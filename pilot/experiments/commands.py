@@ -32,7 +32,7 @@ _ABOVE = {
     "balance": ("pilot.experiments.proofcommands:balance", "Compare frame, sample and arms on every field."),
     "spillover": ("pilot.experiments.proofcommands:spills", "List what customers of different arms share."),
     "stop": ("pilot.handling.commands:stop", "End an experiment before its time, for good."),
-    "power": ("pilot.experiments.powercommands:power", "What a pilot of this size can show."),
+    "power": ("pilot.experiments.powercommands:power", "Say what a pilot of this size can show."),
     "rehearse": ("pilot.experiments.powercommands:rehearse", "Try the whole design on the past, many times."),
 }
 """Moves that do more than move the experiment: they open cases, or read results."""

@@ -60,7 +60,7 @@ def test_an_import_says_what_became_of_the_file_and_how_it_was_read(run: Run, wr
     assert "Assumed   language left empty where the word is not known: DE" in shown
     assert "Not read  Note" in shown
     assert "the row has no customer number" in shown
-    assert Path("base-rejects.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("4,Codice cliente,,")
+    assert Path("base-rejects.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("4;Codice cliente;;")
 
 
 def test_a_repeated_import_says_that_nothing_changed(run: Run, write: Write) -> None:

@@ -82,7 +82,8 @@ def test_a_segment_that_changes_its_handling_waits_for_the_pilot_too(
 ) -> None:
     set_segments(operator, [SMALL])
     bring_to("running")
-    assert set_segments(operator, [{**SMALL, "channel": "service-desk"}]) == 200
+    moved = set_segments(operator, [{**SMALL, "channel": "service-desk"}])
+    assert (moved.applied, moved.proposed, moved.held) == (140, 0, 60)
     found = states()
     assert {found[number] for number in drawn()} == {("held", "desk-2026")}
     assert [state for state, _ in found.values()].count("applied") == 140
