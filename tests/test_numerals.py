@@ -64,7 +64,11 @@ def test_more_notations(sqlite_app: Flask, typed: str, value: float) -> None:
      "1 5,00 0", "٣", "1.250 500,0", "9" * 16, "5%"],
 )  # fmt: skip
 def test_what_is_no_number_is_refused(sqlite_app: Flask, typed: str) -> None:
-    with sqlite_app.test_request_context(), force_locale("it"), pytest.raises(ValueError, match=re.escape(typed) or None):
+    with (
+        sqlite_app.test_request_context(),
+        force_locale("it"),
+        pytest.raises(ValueError, match=re.escape(typed) or None),
+    ):
         read_number(typed)
 
 

@@ -80,6 +80,16 @@ class Stratum:
 
 
 @dataclass(frozen=True, slots=True)
+class Amendment:
+    """A version of the plan after the one that was sealed first: its number, when, why, and whether the draw was over."""
+
+    number: int
+    at: datetime
+    reason: str
+    after_draw: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DeviatingLook:
     """A look before the close that the plan did not pay for: when, and why."""
 
@@ -102,6 +112,7 @@ class Material:
         decision: The rule applied; None before the decision.
         company: Name of the company.
         language: Language of the report.
+        amendments: Versions of the plan after the first.
         deviating_looks: Looks before the close that the plan did not pay for.
     """
 
@@ -117,6 +128,7 @@ class Material:
     company: str
     language: str
     deviating_looks: tuple[DeviatingLook, ...] = ()
+    amendments: tuple[Amendment, ...] = ()
 
     @property
     def date(self) -> datetime | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,7 @@ from pilot.reports import flow as flows
 from pilot.reports import ratios
 from pilot.reports.decision import Decision
 from pilot.reports.flow import Flow
-from pilot.reports.material import DeviatingLook, Draw, Material, Moves, Result, Stratum
+from pilot.reports.material import Amendment, DeviatingLook, Draw, Material, Moves, Result, Stratum
 from pilot.reports.models import AnalysisRun, Look
 from pilot.reports.ratios import StepRatio
 from pilot.reports.tasks import FLOW, Task, tasks
@@ -169,6 +169,7 @@ def material(experiment: Experiment, language: str) -> Material:
         decision=decision,
         company=config.current().company,
         language=language,
+        amendments=tuple(_amendments(experiment)),
         deviating_looks=tuple(DeviatingLook(look.at, look.reason) for look in _looks(experiment) if look.reason),
     )
 
@@ -220,6 +221,12 @@ def kept_report(actor: Actor, key: str, language: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_report(actor, key, path, language)
     return path
+
+
+def _amendments(experiment: Experiment) -> Iterator[Amendment]:
+    for item in experiments.versions(experiment)[1:]:
+        after = experiment.drawn_version is not None and item.number > experiment.drawn_version
+        yield Amendment(item.number, item.at, item.reason or "", after)
 
 
 def _looks(experiment: Experiment) -> list[Look]:

@@ -193,6 +193,25 @@ def test_the_deviating_look_is_printed_in_the_report(closed_pilot: str, sqlite_a
     assert "looked at outside the plan: Half the desk was ill" in documents.write(service.material(experiment, "en"))
 
 
+def test_an_amendment_after_the_draw_is_printed_in_the_report(
+    closed_pilot: str, sqlite_app: Flask, operator: Actor
+) -> None:
+    from pilot.experiments.models import PlanVersion
+    from pilot.reports import document as documents
+
+    service.analyse(operator, closed_pilot)
+    experiment = experiments.get(closed_pilot)
+    assert "the plan was amended" not in documents.write(service.material(experiment, "en"))
+    (sealed,) = experiments.versions(experiment)
+    same = {
+        name: getattr(sealed, name) for name in ("experiment_id", "plan", "plan_hash", "frame_digest", "actor", "at")
+    }
+    with transaction() as work:
+        work.session.add(PlanVersion(number=2, reason="August begins with holidays", **same))
+    page = documents.write(service.material(experiment, "en"))
+    assert "after the draw, the plan was amended (version 2): August begins with holidays" in page
+
+
 def test_who_opts_out_gets_no_mail_and_is_counted_to_the_end(
     running: Experiment, operator: Actor, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ class Method(ReportSection):
             "margin": _margin(material),
             "versions": material.results[0].versions if material.results else {},
             "gaps": telling.gaps(material),
+            "amendments": material.amendments,
             "looks": material.deviating_looks,
             "table": tabletelling.rows(material.plan, material.decision.as_json() if material.decision else None),
             "unplanned": [
